@@ -1,0 +1,65 @@
+# The project's chores.  `make run` and `make test` need nothing but gcc, make and python3 with venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SHIM_SOURCES := setup.py $(wildcard csrc/*.c csrc/*.h csrc/*.py)
+C_SOURCES := $(wildcard csrc/*.c csrc/*.h benchmarks/*.c guests/*/*.c guests/*/*.h)
+PYTEST_ARGS ?=
+FUZZ_GUESTS ?= 100000
+
+.PHONY: run test check fuzz bench guests lint types c-format c-warnings reproducible clean help
+
+run: $(INSTALLED) guests ## greet from a guest
+	@$(BIN)/pykvm run guests/hello.bin
+
+test: $(INSTALLED) guests ## run all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: lint types c-format c-warnings reproducible ## style, types, warnings, reproducible guests
+
+fuzz: $(INSTALLED) ## run FUZZ_GUESTS random guests in one process
+	@PYKVM_FUZZ_GUESTS=$(FUZZ_GUESTS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_guests.py
+
+bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
+	@$(BIN)/python benchmarks/loop_ratio.py
+	@$(BIN)/python benchmarks/start_ratio.py
+
+guests:
+	@$(MAKE) -s -C guests
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	@$(BIN)/mypy
+
+c-format: $(INSTALLED)
+	@$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+
+c-warnings: $(INSTALLED)
+	@CFLAGS="-Wall -Wextra -Werror" $(BIN)/python setup.py -q build_ext --force \
+		--build-temp build/warnings --build-lib build/warnings
+
+reproducible:
+	@$(MAKE) -s -C guests check
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pykvm needs Python 3.11 or newer")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade pip setuptools
+
+# an editable install builds the extension in place; again only when its sources changed
+$(INSTALLED): pyproject.toml $(SHIM_SOURCES) | $(VENV)/bin/python
+	@echo "installing pykvm into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean: ## remove everything that was built
+	@$(MAKE) -s -C guests clean
+	@rm -rf $(VENV) build dist *.egg-info pykvm/_shim*.so pykvm/_shim.c .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
