@@ -1,0 +1,93 @@
+"""Every error that pykvm raises on purpose.
+
+Each message is one line that says what was wrong, with what, and what to do about it: the
+command prints it as it is.  Callers catch `PykvmError` for all of them, or the class they can act
+on.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pykvm.cpu.snapshot import CpuSnapshot
+
+
+class PykvmError(Exception):
+    """The root of pykvm's own exceptions."""
+
+
+class KvmUnavailable(PykvmError):
+    """/dev/kvm cannot be used; the message says which of its preconditions fails.
+
+    Attributes:
+        cause: "missing", "permission", "module", "version" or "other", for programs.
+    """
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class KvmIoctlError(PykvmError):
+    """An ioctl of the KVM API failed.
+
+    Attributes:
+        ioctl: its name in the KVM API document, e.g. "KVM_CREATE_VM".
+        errno: the error number, e.g. `errno.EINVAL`.
+    """
+
+    def __init__(self, ioctl: str, errno: int, detail: str = "") -> None:
+        about = f" ({detail})" if detail else ""
+        super().__init__(f"{ioctl} failed: {os.strerror(errno)}{about}")
+        self.ioctl = ioctl
+        self.errno = errno
+
+
+class CapabilityMissing(PykvmError):
+    """The host's KVM lacks what a call needs.
+
+    Attributes:
+        capability: its name in the KVM API document, e.g. "KVM_CAP_SPLIT_IRQCHIP".
+    """
+
+    def __init__(self, capability: str) -> None:
+        super().__init__(f"this host's KVM does not offer {capability} (see `pykvm doctor`)")
+        self.capability = capability
+
+
+class ImageError(PykvmError):
+    """A guest image cannot be booted: unreadable, malformed, or too large for its machine."""
+
+
+class GuestMemoryError(PykvmError):
+    """A guest memory size or layout that cannot be had, or an address outside guest RAM."""
+
+
+class BusError(PykvmError):
+    """An attachment that overlaps another one, or does not fit its bus."""
+
+
+class UnclaimedAccess(PykvmError):
+    """A guest access that no device claims, on a machine that was asked to be strict."""
+
+
+class SinkError(PykvmError):
+    """The host's side of a device failed: a full disk, a closed pipe."""
+
+
+class GuestCrash(PykvmError):
+    """The guest went where no processor can go on: triple fault, emulation failure, ...
+
+    Attributes:
+        cause: one sentence: what happened.
+        exit: the exit that ended the run (a member of `pykvm.kvm.exits`).
+        cpu: the registers, mode and code bytes at that moment; None if they could not be read.
+    """
+
+    def __init__(self, cause: str, exit: object, cpu: CpuSnapshot | None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.exit = exit
+        self.cpu = cpu
