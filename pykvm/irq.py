@@ -1,0 +1,34 @@
+"""Interrupt lines: how a device says "I want service" without knowing to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class IrqLine:
+    """One level-triggered interrupt line, from a device to whatever listens.
+
+    A device calls `set` with the level its datasheet asks for as often as it likes; the listener
+    hears changes only.  Edges are made by the controller from the level, as on a real board.
+
+    Args:
+        listener: called with the new level on each change; None for a pin that leads nowhere.
+    """
+
+    __slots__ = ("_level", "listener")
+
+    def __init__(self, listener: Callable[[bool], None] | None = None) -> None:
+        self.listener = listener
+        self._level = False
+
+    @property
+    def level(self) -> bool:
+        """Whether the line is asserted now."""
+        return self._level
+
+    def set(self, level: bool) -> None:
+        """Drive the line to `level`."""
+        if level != self._level:
+            self._level = level
+            if self.listener is not None:
+                self.listener(level)

@@ -1,0 +1,213 @@
+"""Guest RAM: an anonymous file, mapped once, with one checked way in.
+
+The file (memfd) costs nothing until the guest touches a page, so RAM may be larger than the
+host's, and another process or a snapshot can share it by descriptor.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import struct
+from contextlib import suppress
+from typing import NamedTuple, NewType
+
+from pykvm.errors import GuestMemoryError
+from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END
+from pykvm.x86 import PAGE_SIZE
+
+Gpa = NewType("Gpa", int)
+"""A guest-physical address."""
+
+OVERCOMMIT = 8
+"""RAM may be this many times the host's: lazily mapped, yet beyond it surely a slip of the pen."""
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,20})(?:([KMGT])(?:I?B)?|B)?")
+_FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
+
+
+def parse_size(text: str) -> int:
+    """The number of bytes that `text` means: digits and an optional K, M, G or T (powers of 1024).
+
+    "64K", "16M", "1G", "65536"; "64KiB" and "64KB" mean 64K, "512B" means 512.
+
+    Raises:
+        GuestMemoryError: it is not such a size, or not above zero.
+    """
+    match = _SIZE.fullmatch(text.strip().upper())
+    size = int(match[1]) * _UNITS[match[2] or ""] if match else 0
+    if not size:
+        raise GuestMemoryError(f"{text!r} is not a memory size: write it like 64K, 16M or 1G")
+    return size
+
+
+def host_memory() -> int:
+    """The host's RAM in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class Region(NamedTuple):
+    """A contiguous piece of RAM: where the guest sees it, where it is in the file, its bytes."""
+
+    gpa: Gpa
+    size: int
+    offset: int
+    view: memoryview
+
+    @property
+    def end(self) -> int:
+        """The first guest-physical address behind it."""
+        return self.gpa + self.size
+
+
+class GuestMemory:
+    """A machine's RAM.
+
+    Args:
+        size: bytes of RAM; a multiple of the page size (4096), at most eight times the host's.
+
+    Attributes:
+        size: as given.
+        fd: the memfd that holds it.
+        regions: one region, or two where RAM goes on above the hole below 4 GiB.
+
+    Raises:
+        GuestMemoryError: such a size cannot be had.
+    """
+
+    def __init__(self, size: int) -> None:
+        limit = OVERCOMMIT * host_memory()
+        if size <= 0 or size % PAGE_SIZE:
+            raise GuestMemoryError(
+                f"guest memory of {size} bytes: must be a positive multiple of {PAGE_SIZE}"
+            )
+        if size > limit:
+            raise GuestMemoryError(
+                f"guest memory of {_human(size)} is more than {OVERCOMMIT} times what this host "
+                f"has; at most {_human(limit)} can be given"
+            )
+        self.size = size
+        self.regions: tuple[Region, ...] = ()
+        self._maps: list[mmap.mmap] = []
+        self.fd = -1
+        try:
+            self.fd = os.memfd_create("pykvm-guest-ram", os.MFD_CLOEXEC)
+            os.ftruncate(self.fd, size)
+            low = min(size, LOW_RAM_END)
+            self._add_region(Gpa(0), low, 0)
+            if size > low:
+                self._add_region(Gpa(HIGH_RAM_BASE), size - low, low)
+        except (OSError, ValueError) as error:
+            self.close()
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise GuestMemoryError(
+                f"the host cannot map {_human(size)} of guest memory: {why}"
+            ) from error
+
+    def _add_region(self, gpa: Gpa, size: int, offset: int) -> None:
+        mapping = mmap.mmap(self.fd, size, offset=offset)
+        self._maps.append(mapping)
+        self.regions += (Region(gpa, size, offset, memoryview(mapping)),)
+
+    @property
+    def low_end(self) -> int:
+        """The end of RAM below the hole."""
+        return self.regions[0].end
+
+    @property
+    def end(self) -> int:
+        """The first guest-physical address above all RAM."""
+        return self.regions[-1].end
+
+    def contains(self, gpa: int, length: int) -> bool:
+        """Whether `length` bytes at `gpa` are RAM, without a gap."""
+        return any(r.gpa <= gpa and gpa + length <= r.end for r in self.regions) and length >= 0
+
+    def view(self, gpa: Gpa, length: int) -> memoryview:
+        """The guest's bytes themselves, not a copy: what is written there the guest sees.
+
+        A view keeps the mapping alive; release it before the memory is closed.
+
+        Raises:
+            GuestMemoryError: they are not all RAM.
+        """
+        for region in self.regions:
+            if region.gpa <= gpa and gpa + length <= region.end and length >= 0:
+                start = gpa - region.gpa
+                return region.view[start : start + length]
+        raise GuestMemoryError(f"{length} bytes at {gpa:#x} are not inside guest RAM")
+
+    def read(self, gpa: Gpa, length: int) -> bytes:
+        """A copy of `length` bytes at `gpa`.
+
+        Raises:
+            GuestMemoryError: they are not all RAM.
+        """
+        return bytes(self.view(gpa, length))
+
+    def write(self, gpa: Gpa, data: bytes | bytearray | memoryview) -> None:
+        """Store `data` at `gpa`; nothing is stored when it does not fit.
+
+        Raises:
+            GuestMemoryError: it would not all be in RAM.
+        """
+        source = memoryview(data).cast("B")
+        self.view(gpa, len(source))[:] = source
+
+    def read_uint(self, gpa: Gpa, size: int) -> int:
+        """The little-endian unsigned integer of `size` (1, 2, 4 or 8) bytes at `gpa`."""
+        value: int = struct.unpack(_FORMATS[size], self.view(gpa, size))[0]
+        return value
+
+    def write_uint(self, gpa: Gpa, size: int, value: int) -> None:
+        """Store `value` (0 to 2**(8 * size) - 1) little-endian in `size` bytes at `gpa`."""
+        try:
+            struct.pack_into(_FORMATS[size], self.view(gpa, size), 0, value)
+        except struct.error:
+            raise GuestMemoryError(f"{value:#x} does not fit into {size} bytes") from None
+
+    def zero(self, gpa: Gpa, length: int) -> None:
+        """Clear `length` bytes at `gpa`, giving whole pages back to the host.
+
+        Raises:
+            GuestMemoryError: they are not all RAM.
+        """
+        view = self.view(gpa, length)
+        head = min(-gpa % PAGE_SIZE, length)
+        pages = (length - head) // PAGE_SIZE * PAGE_SIZE
+        if pages:
+            index = next(i for i, r in enumerate(self.regions) if r.gpa <= gpa < r.end)
+            start = gpa + head - self.regions[index].gpa
+            self._maps[index].madvise(mmap.MADV_REMOVE, start, pages)
+        view[:head] = bytes(head)
+        view[head + pages :] = bytes(length - head - pages)
+
+    def close(self) -> None:
+        """Give the memory back.  A mapping that somebody still has a view of goes with it."""
+        regions, self.regions = self.regions, ()
+        maps, self._maps = self._maps, []
+        # unmapping under a view that was given out would make it dangle: BufferError
+        for region in regions:
+            with suppress(BufferError):
+                region.view.release()
+        for mapping in maps:
+            with suppress(BufferError):
+                mapping.close()
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __enter__(self) -> GuestMemory:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _human(size: int) -> str:
+    for unit in "TGMK":
+        if size >= _UNITS[unit]:
+            return f"{size / _UNITS[unit]:.4g} {unit}iB"
+    return f"{size} bytes"
