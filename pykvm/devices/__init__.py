@@ -1,0 +1,34 @@
+"""The devices of a PC that guests talk to, each a `pykvm.bus.Device` in a file of its own."""
+
+from __future__ import annotations
+
+from pykvm.devices.a20 import A20Gate
+from pykvm.devices.cmos import Cmos
+from pykvm.devices.debug_exit import DebugExit, exit_status
+from pykvm.devices.debugcon import Debugcon
+from pykvm.devices.i8042 import I8042
+from pykvm.devices.pci_config import PciConfig
+from pykvm.devices.port92 import Port92
+from pykvm.devices.post import Post
+from pykvm.devices.ps2_keyboard import Ps2Keyboard
+from pykvm.devices.sinks import BufferSink, FdSink, NullSink, Sink, TeeSink
+from pykvm.devices.uart16550 import Uart16550
+
+__all__ = [
+    "I8042",
+    "A20Gate",
+    "BufferSink",
+    "Cmos",
+    "DebugExit",
+    "Debugcon",
+    "FdSink",
+    "NullSink",
+    "PciConfig",
+    "Port92",
+    "Post",
+    "Ps2Keyboard",
+    "Sink",
+    "TeeSink",
+    "Uart16550",
+    "exit_status",
+]
