@@ -1,0 +1,103 @@
+"""Flat images: no header, loaded and entered where told."""
+
+from __future__ import annotations
+
+from pykvm.boot.state import BootState, Piece
+from pykvm.boot.tables import long_state, protected_state
+from pykvm.errors import ImageError
+from pykvm.layout import BOOT_DRIVE, BOOT_SECTOR_ADDRESS, FLAT_LOAD_ADDRESS, GIB, HIGH_RAM_BASE
+from pykvm.x86 import Mode, real_segment
+
+SECTOR = 512
+REAL_MODE_REACH = 0x10_0000
+PROTECTED_MODE_REACH = 4 * GIB
+_SEGMENT_REACH = 0x1_0000
+
+
+def is_boot_sector(image: bytes) -> bool:
+    """Whether a BIOS would boot it: whole sectors, the first one ending in 55 AA."""
+    return (
+        len(image) >= SECTOR
+        and len(image) % SECTOR == 0
+        and image[SECTOR - 2 : SECTOR] == b"\x55\xaa"
+    )
+
+
+def boot_flat(
+    image: bytes,
+    ram: int,
+    mode: Mode,
+    *,
+    load_address: int | None = None,
+    entry: int | None = None,
+) -> BootState:
+    """A flat image, entered at `entry` in `mode`.
+
+    The stack begins just below the image and grows down.  Where no RAM is below the image, at 0
+    and at 4 GiB, it begins at the top of the segment (real mode) or below the boot tables.
+
+    Args:
+        image: the bytes.
+        ram: bytes of RAM.
+        mode: how to enter it.
+        load_address: guest-physical; default 0x1000.
+        entry: guest-physical; default where it is loaded.
+
+    Raises:
+        ImageError: the image is empty, or the entry is outside of it or out of the mode's reach.
+    """
+    if not image:
+        raise ImageError("the image is empty")
+    load = FLAT_LOAD_ADDRESS if load_address is None else load_address
+    start = load if entry is None else entry
+    if not load <= start < load + len(image):
+        raise ImageError(
+            f"entry {start:#x} is outside the image, which is at "
+            f"{load:#x}-{load + len(image) - 1:#x}"
+        )
+    piece = Piece(load, image, len(image), "the image")
+    stack = 0 if load == HIGH_RAM_BASE else load
+    if mode is Mode.LONG:
+        return long_state(ram, (piece,), start, stack)
+    if mode is Mode.PROTECTED:
+        _check_reach(start, PROTECTED_MODE_REACH, mode)
+        return protected_state(ram, (piece,), start, stack)
+    _check_reach(start, REAL_MODE_REACH, mode)
+    return _real_state(piece, start)
+
+
+def boot_sector(image: bytes) -> BootState:
+    """A boot sector as a BIOS starts it: at 0000:7C00, the drive's number in DL.
+
+    There is no disk to read the rest from, so further sectors follow the first one in memory.
+    """
+    piece = Piece(BOOT_SECTOR_ADDRESS, image, len(image), "the boot sector")
+    return BootState(
+        mode=Mode.REAL,
+        pieces=(piece,),
+        rip=BOOT_SECTOR_ADDRESS,
+        rsp=BOOT_SECTOR_ADDRESS,
+        rdx=BOOT_DRIVE,
+    )
+
+
+def _check_reach(start: int, end: int, mode: Mode) -> None:
+    if start >= end:
+        raise ImageError(
+            f"entry {start:#x} is out of {mode.value} mode's reach, which ends at {end:#x}"
+        )
+
+
+def _real_state(piece: Piece, start: int) -> BootState:
+    """Real mode: segments 0 while the entry is in reach of them, else all at the entry's."""
+    if start < _SEGMENT_REACH:
+        return BootState(mode=Mode.REAL, pieces=(piece,), rip=start, rsp=piece.gpa)
+    selector = start >> 4
+    return BootState(
+        mode=Mode.REAL,
+        pieces=(piece,),
+        rip=start & 0xF,
+        rsp=0,
+        cs=real_segment(selector, code=True),
+        data=real_segment(selector),
+    )
