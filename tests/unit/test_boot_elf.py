@@ -179,7 +179,7 @@ def test_a_segment_that_lies_is_refused(bits: int, load: Load, words: str) -> No
 @BOTH
 @pytest.mark.parametrize("field", ["paddr", "vaddr"])
 def test_a_segment_that_wraps_is_refused(bits: int, field: str) -> None:
-    load = Load(0x10_0000, CODE)
+    load = Load(0x10_0000, CODE, vaddr=0x10_0000)
     setattr(load, field, (1 << bits) - 8)
     refuse(Elf(bits, [Load(0x8_0000, CODE), load], 0x8_0000), "segment 1 wraps around the end")
 

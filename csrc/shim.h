@@ -1,0 +1,14 @@
+/* What the C files of the shim share. */
+#ifndef PYKVM_SHIM_H
+#define PYKVM_SHIM_H
+
+#include <linux/kvm.h>
+#include <stdint.h>
+
+#include "shim.cdef.h"
+
+/* Between these two the calling thread runs the vCPU and can be kicked out of it. */
+void shim_enter_thread(struct shim_vcpu *vcpu);
+void shim_leave_thread(struct shim_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,95 @@
+"""Interrupts into a VM with an in-kernel irqchip: lines, messages and the routes between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pykvm._shim import ffi, lib
+from pykvm.kvm import ioctl
+from pykvm.kvm.irqchip import Chip
+from pykvm.kvm.vm import Vm
+
+
+class IrqchipRoute(NamedTuple):
+    """A global system interrupt that goes to a chip's pin.
+
+    Attributes:
+        gsi: what `irq_line` and `IrqFd` name.
+        chip: the in-kernel chip.
+        pin: 0 to 7 of a PIC, 0 to 23 of the IOAPIC.
+    """
+
+    gsi: int
+    chip: Chip
+    pin: int
+
+
+class MsiRoute(NamedTuple):
+    """A global system interrupt that sends a message.
+
+    Attributes:
+        gsi: what `IrqFd` names.
+        address: where the message is written: 0xFEE00000 and what follows (SDM vol. 3A, 11.11).
+        data: what is written: vector, delivery mode, trigger.
+    """
+
+    gsi: int
+    address: int
+    data: int
+
+
+def irq_line(vm: Vm, gsi: int, level: bool) -> None:
+    """Drive an interrupt line (KVM_CAP_IRQCHIP, KVM API 4.25).
+
+    An edge-triggered input needs two calls: it latches the rise.
+
+    Args:
+        vm: a VM with an `IrqChip`; ENXIO without.
+        gsi: unless routed otherwise, 0 to 15 are the PICs' and 0 to 23 the IOAPIC's inputs.
+        level: asserted or not.
+    """
+    line = ffi.new("struct kvm_irq_level *")
+    line.irq = gsi
+    line.level = level
+    ioctl.call(vm.fd, "KVM_IRQ_LINE", line)
+
+
+def signal_msi(vm: Vm, address: int, data: int) -> bool:
+    """Send a message-signalled interrupt (KVM_CAP_SIGNAL_MSI, KVM API 4.71).
+
+    Args:
+        vm: a VM with in-kernel local APICs.
+        address, data: as in `MsiRoute`.
+
+    Returns:
+        Whether it was delivered; False if the guest blocked it.
+    """
+    msi = ffi.new("struct kvm_msi *")
+    msi.address_lo = address & 0xFFFFFFFF
+    msi.address_hi = address >> 32
+    msi.data = data
+    return ioctl.call(vm.fd, "KVM_SIGNAL_MSI", msi) > 0
+
+
+def set_gsi_routing(vm: Vm, routes: Iterable[IrqchipRoute | MsiRoute]) -> None:
+    """Replace the whole routing table (KVM_CAP_IRQ_ROUTING, KVM API 4.52).
+
+    Args:
+        vm: a VM with an in-kernel irqchip, whole or split.
+        routes: a gsi may have a PIC's and the IOAPIC's pin at once.
+    """
+    entries = list(routes)
+    table = ffi.new("struct kvm_irq_routing *", {"nr": len(entries), "entries": len(entries)})
+    for entry, route in zip(table.entries[0 : len(entries)], entries, strict=True):
+        entry.gsi = route.gsi
+        if isinstance(route, MsiRoute):
+            entry.type = lib.KVM_IRQ_ROUTING_MSI
+            entry.u.msi.address_lo = route.address & 0xFFFFFFFF
+            entry.u.msi.address_hi = route.address >> 32
+            entry.u.msi.data = route.data
+        else:
+            entry.type = lib.KVM_IRQ_ROUTING_IRQCHIP
+            entry.u.irqchip.irqchip = int(route.chip)
+            entry.u.irqchip.pin = route.pin
+    ioctl.call(vm.fd, "KVM_SET_GSI_ROUTING", table)

@@ -1,0 +1,172 @@
+"""The C run loop's Python face: it runs a vCPU until there is something for Python to do.
+
+Usable with a bare `Vcpu`; `pykvm.cpu.kvm` puts buses behind it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pykvm._shim import ffi, lib
+from pykvm.errors import KvmIoctlError
+
+if TYPE_CHECKING:
+    from pykvm.kvm.routes import Routes
+    from pykvm.kvm.vcpu import Vcpu
+
+INTERRUPTED: int = lib.SHIM_INTERRUPTED
+BUDGET_SPENT: int = lib.SHIM_BUDGET
+EVENTS_FULL: int = lib.SHIM_EVENTS
+
+NO_BUDGET = (1 << 64) - 1
+EVENT_LOG_SIZE = 1 << 16
+PORTS = 1 << 16
+
+_HEADER = struct.Struct("<QIBB2x")
+assert _HEADER.size == ffi.sizeof("struct shim_event")
+
+_initialised = lib.shim_init()
+if _initialised < 0:
+    raise OSError(-_initialised, "cannot install the kick signal's handler")
+
+
+class PostedWrites(NamedTuple):
+    """A run of writes to one address that the guest made one after the other."""
+
+    is_mmio: bool
+    address: int
+    size: int
+    """Bytes of one element."""
+    data: bytes
+    """The elements, in order."""
+
+
+class RunLoop:
+    """Runs one vCPU in C until an exit is Python's.
+
+    Args:
+        vcpu: what to run; it must outlive this object.
+        routes: what C answers itself; None for nothing.
+        count_ports: keep a count of exits for each port.
+        timed: keep the time spent in the guest and the kernel; costs two clock reads an exit.
+
+    Attributes:
+        exit: the `struct shim_exit` of the last I/O or MMIO exit: is_write, size, count,
+            address, data (size * count bytes, writable for reads).
+    """
+
+    def __init__(
+        self,
+        vcpu: Vcpu,
+        routes: Routes | None = None,
+        *,
+        count_ports: bool = False,
+        timed: bool = False,
+    ) -> None:
+        self._vcpu = vcpu
+        self._routes = routes
+        self._log = ffi.new("uint8_t[]", EVENT_LOG_SIZE)
+        self._ports = ffi.new("uint64_t[]", PORTS) if count_ports else ffi.NULL
+        self._c: Any = ffi.new("struct shim_vcpu *")
+        self._c.fd = vcpu.fd
+        self._c.run = vcpu.page.run
+        self._c.coalesced = vcpu.page.coalesced_ring or ffi.NULL
+        self._c.routes = routes.cdata if routes is not None else ffi.NULL
+        self._c.events = self._log
+        self._c.events_size = EVENT_LOG_SIZE
+        self._c.port_exits = self._ports
+        self._c.budget = NO_BUDGET
+        self._c.timed = timed
+        self.exit: Any = self._c.exit
+
+    def enter(self) -> int:
+        """Run until something is Python's; the GIL is free meanwhile.
+
+        Returns:
+            an exit reason (KVM_EXIT_*), or INTERRUPTED (a signal, a kick, the timer),
+            BUDGET_SPENT or EVENTS_FULL.  Take `posted_writes` first, whatever it is.
+
+        Raises:
+            KvmIoctlError: KVM_RUN failed.
+        """
+        reason: int = lib.shim_run(self._c)
+        if reason < 0:
+            raise KvmIoctlError("KVM_RUN", -reason)
+        return reason
+
+    def posted_writes(self) -> Iterator[PostedWrites]:
+        """What C posted and the kernel coalesced before the exit, in the guest's order."""
+        while self._c.events_used:
+            log = bytes(ffi.buffer(self._log, self._c.events_used))
+            self._c.events_used = 0
+            at = 0
+            while at < len(log):
+                address, length, size, is_mmio = _HEADER.unpack_from(log, at)
+                at += _HEADER.size
+                yield PostedWrites(bool(is_mmio), address, size, log[at : at + length])
+                at += (length + 7) & ~7
+            lib.shim_drain(self._c)
+
+    @property
+    def has_posted_writes(self) -> bool:
+        """Whether `posted_writes` has anything to give."""
+        return bool(self._c.events_used)
+
+    def drain(self) -> None:
+        """Fetch what the kernel has coalesced since the last exit, for `posted_writes`."""
+        lib.shim_drain(self._c)
+
+    @property
+    def budget(self) -> int:
+        """How many more exits `enter` may take before it returns BUDGET_SPENT; counts down."""
+        return int(self._c.budget)
+
+    @budget.setter
+    def budget(self, exits: int) -> None:
+        self._c.budget = exits
+
+    def kick(self) -> None:
+        """Make the `enter` under way (else the next one) return INTERRUPTED; from any thread."""
+        lib.shim_kick(self._c)
+
+    def set_timer(self, first: int, interval: int) -> None:
+        """Kick this vCPU at `first` and then every `interval`, until `stop_timer`.
+
+        Args:
+            first: CLOCK_MONOTONIC (`time.monotonic_ns`) in ns.
+            interval: in ns; 0 for once.
+
+        The calling thread must be the one that calls `enter`.
+
+        Raises:
+            OSError: the host has no timer left (RLIMIT_SIGPENDING).
+        """
+        error = lib.shim_set_timer(self._c, first, interval)
+        if error < 0:
+            raise OSError(-error, "cannot set a timer for the vCPU")
+
+    def stop_timer(self) -> None:
+        """Take the timer away."""
+        lib.shim_set_timer(self._c, 0, 0)
+
+    @property
+    def inside_ns(self) -> int:
+        """Time spent in the guest and the kernel so far, in ns (0 unless `timed`)."""
+        return int(self._c.inside_ns)
+
+    def exits_by_reason(self) -> dict[int, int]:
+        """Counts of all exits so far, C's own included, by KVM_EXIT_* number."""
+        return {reason: n for reason, n in enumerate(self._c.exits) if n}
+
+    def exits_by_port(self) -> dict[int, int]:
+        """Counts of I/O exits by port (empty unless `count_ports`)."""
+        if self._ports == ffi.NULL:
+            return {}
+        counts = memoryview(ffi.buffer(self._ports)).cast("Q")
+        return {port: n for port, n in enumerate(counts) if n}
+
+    def close(self) -> None:
+        """Take the timer away; the vCPU itself stays open."""
+        self.stop_timer()
