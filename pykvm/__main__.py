@@ -1,0 +1,5 @@
+"""`python -m pykvm`: the command."""
+
+from pykvm.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,90 @@
+"""The board: which device sits at which port, on which interrupt line, wired to what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pykvm import layout
+from pykvm.cpu.stop import Stop, StopReason
+from pykvm.devices.a20 import A20Gate
+from pykvm.devices.cmos import Cmos
+from pykvm.devices.debug_exit import DebugExit
+from pykvm.devices.debugcon import Debugcon
+from pykvm.devices.i8042 import I8042
+from pykvm.devices.pci_config import PciConfig
+from pykvm.devices.port92 import Port92
+from pykvm.devices.post import Post
+from pykvm.devices.uart16550 import Uart16550
+from pykvm.irq import IrqLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pykvm.bus import Bus
+    from pykvm.devices.sinks import Sink
+
+
+class Board(NamedTuple):
+    """The devices of a PC that pykvm plays."""
+
+    serial: Uart16550
+    debugcon: Debugcon
+    debug_exit: DebugExit
+    post: Post
+    cmos: Cmos
+    keyboard: I8042
+    port92: Port92
+    pci: PciConfig
+
+
+def build_board(
+    ports: Bus,
+    *,
+    ram: int,
+    serial: Sink,
+    debug: Sink,
+    line: Callable[[int], IrqLine],
+    stop: Callable[[Stop], None],
+) -> Board:
+    """Make the devices and attach them to the port bus.
+
+    Args:
+        ports: the port bus.
+        ram: bytes of RAM, for the CMOS to tell.
+        serial: where COM1 sends.
+        debug: where the debug consoles send.
+        line: gives the interrupt line of an ISA interrupt number.
+        stop: called when the guest asks for the machine's end.
+    """
+
+    def reset_by(what: str) -> Callable[[], None]:
+        return lambda: stop(Stop(StopReason.RESET, detail=what))
+
+    low = min(ram, layout.LOW_RAM_END)
+    a20 = A20Gate()
+    board = Board(
+        serial=Uart16550(line(layout.COM1_IRQ), serial),
+        debugcon=Debugcon(debug),
+        debug_exit=DebugExit(lambda value: stop(Stop(StopReason.DEBUG_EXIT, value))),
+        post=Post(),
+        cmos=Cmos(line(layout.CMOS_IRQ), ram_below_4g=low, ram_above_4g=ram - low),
+        keyboard=I8042(
+            line(layout.KEYBOARD_IRQ),
+            line(layout.MOUSE_IRQ),
+            a20=a20,
+            on_reset=reset_by("the keyboard controller"),
+        ),
+        port92=Port92(a20=a20, on_reset=reset_by("port 0x92")),
+        pci=PciConfig(),
+    )
+    ports.attach(layout.COM1, 8, board.serial)
+    ports.attach(layout.DEBUGCON, 1, board.debugcon)
+    ports.attach(layout.DEBUGCON_BIOS, 1, board.debugcon)
+    ports.attach(layout.DEBUG_EXIT, 4, board.debug_exit)
+    ports.attach(layout.POST, 1, board.post)
+    ports.attach(layout.CMOS, 2, board.cmos)
+    ports.attach(layout.I8042_DATA, 1, board.keyboard.data)
+    ports.attach(layout.I8042_COMMAND, 1, board.keyboard.command)
+    ports.attach(layout.PORT92, 1, board.port92)
+    ports.attach(layout.PCI_CONFIG, 8, board.pci)
+    return board

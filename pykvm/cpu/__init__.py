@@ -1,0 +1,1 @@
+"""Processors: the `Cpu` protocol and those who play it."""

@@ -1,0 +1,85 @@
+"""Why a machine stopped, as a value."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from pykvm.devices.debug_exit import exit_status
+
+EXIT_TIMEOUT = 124
+EXIT_FAILURE = 125
+EXIT_CRASH = 126
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+
+
+class StopReason(Enum):
+    """What ended a run."""
+
+    HALTED = "halted"
+    """HLT with nothing that could wake the processor."""
+    DEBUG_EXIT = "debug-exit"
+    """A write to the debug-exit device; `Stop.value` is what was written."""
+    RESET = "reset"
+    """The guest asked for a reset; `Stop.detail` says through what."""
+    TIMEOUT = "timeout"
+    """The deadline passed."""
+    BUDGET = "budget"
+    """As many exits were taken as were allowed."""
+    STOPPED = "stopped"
+    """`Machine.stop` was called."""
+    INTERRUPTED = "interrupted"
+    """The user at the terminal ended it."""
+    TERMINATED = "terminated"
+    """The process was told to end (SIGTERM, SIGHUP)."""
+
+
+_STATUS = {
+    StopReason.TIMEOUT: EXIT_TIMEOUT,
+    StopReason.INTERRUPTED: EXIT_INTERRUPTED,
+    StopReason.TERMINATED: EXIT_TERMINATED,
+}
+
+
+class Stop(NamedTuple):
+    """The end of a run.
+
+    Attributes:
+        reason: why.
+        value: what the guest wrote to the debug-exit device; else 0.
+        detail: more words, possibly none.
+    """
+
+    reason: StopReason
+    value: int = 0
+    detail: str = ""
+
+    @property
+    def status(self) -> int:
+        """The exit status that `pykvm run` ends with (0 to 255)."""
+        if self.reason is StopReason.DEBUG_EXIT:
+            return exit_status(self.value)
+        return _STATUS.get(self.reason, 0)
+
+
+class StopRequest:
+    """Where devices, other threads and signal handlers leave word that the machine shall stop.
+
+    The first word counts, until it is taken.
+    """
+
+    # a dictionary's setdefault and pop are atomic; a lock would deadlock where a signal handler
+    # posts in the thread that is just holding it
+    __slots__ = ("_word",)
+
+    def __init__(self) -> None:
+        self._word: dict[str, Stop] = {}
+
+    def post(self, stop: Stop) -> None:
+        """Ask for a stop; without effect while an earlier one is waiting."""
+        self._word.setdefault("stop", stop)
+
+    def take(self) -> Stop | None:
+        """The stop that was asked for, once; None if there is none."""
+        return self._word.pop("stop", None) if self._word else None

@@ -1,0 +1,1 @@
+"""Looking inside: disassembly and reports of crashes."""

@@ -1,0 +1,74 @@
+"""What a machine's run cost: exits and times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pykvm.kvm.decode import reason_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pykvm.bus import Bus
+    from pykvm.cpu.kvm import KvmCpu
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Accesses to one address that no device claimed."""
+
+    bus: str
+    address: int
+    is_write: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts and times since the machine was made.
+
+    Attributes:
+        exits: by reason, named as in the KVM API document ("KVM_EXIT_IO"); all of them, those
+            that C answered included.
+        ports: I/O exits by port; empty unless the machine was made with `stats`.
+        inside_ns: time in KVM_RUN, guest and kernel together; 0 unless made with `stats`.
+        outside_ns: time of `Machine.run` outside of it, C and Python together.
+        unclaimed: accesses that no device claimed.
+    """
+
+    exits: dict[str, int]
+    ports: dict[int, int]
+    inside_ns: int
+    outside_ns: int
+    unclaimed: tuple[Unclaimed, ...]
+
+    @property
+    def total_exits(self) -> int:
+        """All exits."""
+        return sum(self.exits.values())
+
+
+def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats:
+    """Add up what the processors and buses have counted in `run_ns` ns of running."""
+    exits: Counter[str] = Counter()
+    by_port: Counter[int] = Counter()
+    inside = 0
+    for cpu in cpus:
+        for reason, count in cpu.loop.exits_by_reason().items():
+            exits[reason_name(reason)] += count
+        by_port.update(cpu.loop.exits_by_port())
+        inside += cpu.loop.inside_ns
+    unclaimed = tuple(
+        Unclaimed(bus.name, address, is_write, count)
+        for bus in (ports, mmio)
+        for (is_write, address), count in sorted(bus.unclaimed.items())
+    )
+    return Stats(
+        exits=dict(exits.most_common()),
+        ports=dict(by_port.most_common()),
+        inside_ns=inside,
+        outside_ns=run_ns - inside if inside else 0,
+        unclaimed=unclaimed,
+    )

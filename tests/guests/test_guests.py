@@ -1,0 +1,190 @@
+"""Every bundled guest, run through the machine as `guests/manifest.toml` says."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pykvm import Device, GuestCrash, Machine, Stop, StopReason
+from pykvm.cpu.stop import EXIT_CRASH
+from pykvm.layout import DEFAULT_RAM, GIB, HIGH_RAM_BASE, KIB, LOW_RAM_END, MIB
+from pykvm.manifest import Guest, load_manifest
+from pykvm.memory import Gpa, parse_size
+from pykvm.x86 import PAGE_SIZE
+
+FOLDER = Path(__file__).resolve().parents[2] / "guests"
+GUESTS = load_manifest(FOLDER)
+
+SCRATCH_ADDRESS = 0xE000_0000
+SCRATCH_SIZE = 64
+
+# Parameters of guests, as offsets in their images.
+OUT_LOOP_COUNT, OUT_LOOP_PORT = 4, 8
+WALKER_STRIDE = 8
+LOAD_ADDRESS = 0x1000
+
+WALKED = re.compile(rb"RAM ([0-9A-F]{16})-([0-9A-F]{16})\n")
+
+
+class ScratchMmio(Device):
+    """Registers that keep what is written to them."""
+
+    name = "scratch registers"
+    width = 8
+
+    def __init__(self) -> None:
+        self._content = bytearray(SCRATCH_SIZE)
+
+    def read(self, offset: int, size: int) -> int:
+        return int.from_bytes(self._content[offset : offset + size], "little")
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self._content[offset : offset + size] = value.to_bytes(size, "little")
+
+
+class Counter(Device):
+    """Counts the bytes written."""
+
+    name = "counter"
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.count += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    subprocess.run(["make", "-s", "-C", str(FOLDER)], check=True)
+
+
+def load(machine: Machine, guest: Guest) -> None:
+    """Put a bundled guest into its machine."""
+    machine.load(guest.path, mode=guest.mode, load_address=guest.load_address)
+
+
+@pytest.mark.parametrize(
+    "guest",
+    [pytest.param(g, id=name, marks=pytest.mark.needs(*g.needs)) for name, g in GUESTS.items()],
+)
+def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
+    with Machine(guest.memory or DEFAULT_RAM, strict=True) as machine:
+        for device in guest.attach:
+            assert device == "scratch-mmio"
+            machine.mmio.attach(SCRATCH_ADDRESS, SCRATCH_SIZE, ScratchMmio())
+        load(machine, guest)
+        assert machine.send(guest.input) == len(guest.input)
+        try:
+            status = machine.run(timeout=guest.timeout).status
+        except GuestCrash:
+            status = EXIT_CRASH
+        output = machine.output
+    if guest.output_regex is None:
+        assert output == guest.output
+    else:
+        assert re.fullmatch(guest.output_regex, output)
+    assert status == guest.status
+
+
+@pytest.mark.needs("long_mode", "mmio")
+def test_mmio_says_so_when_there_is_no_device() -> None:
+    with Machine() as machine:
+        load(machine, GUESTS["mmio"])
+        assert machine.run(timeout=10) == Stop(StopReason.DEBUG_EXIT, 2)
+        assert machine.output == b"No device.\n"
+
+
+def test_reset_is_a_reset() -> None:
+    with Machine() as machine:
+        load(machine, GUESTS["reset"])
+        assert machine.run(timeout=10).reason is StopReason.RESET
+
+
+def test_echo_loses_nothing() -> None:
+    text = bytes(i % 251 for i in range(3000)).replace(b"\x04", b"").replace(b"\r", b"")
+    with Machine() as machine:
+        load(machine, GUESTS["echo"])
+        assert machine.send(text + b"\x04") == len(text) + 1
+        assert machine.run(timeout=60).status == 0
+        assert machine.output == b"Type something; Ctrl-D ends.\n" + text + b"Bye.\n"
+
+
+def test_clock_tells_the_time() -> None:
+    with Machine() as machine:
+        load(machine, GUESTS["clock"])
+        before = datetime.now(UTC).replace(microsecond=0)
+        assert machine.run(timeout=10).status == 0
+        after = datetime.now(UTC)
+        text = machine.output.decode().strip()
+    told = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    assert before <= told <= after
+
+
+@pytest.mark.parametrize("count", [1, 2, 300])
+def test_out_loop_writes_as_often_as_told(count: int) -> None:
+    counter = Counter()
+    with Machine() as machine:
+        machine.ports.attach(0x1234, 1, counter)
+        load(machine, GUESTS["out_loop"])
+        machine.memory.write_uint(Gpa(LOAD_ADDRESS + OUT_LOOP_COUNT), 4, count)
+        machine.memory.write_uint(Gpa(LOAD_ADDRESS + OUT_LOOP_PORT), 2, 0x1234)
+        assert machine.run(timeout=60).status == 0
+    assert counter.count == count
+
+
+def test_out_loop_goes_on_for_ever() -> None:
+    with Machine() as machine:
+        load(machine, GUESTS["out_loop"])
+        machine.memory.write_uint(Gpa(LOAD_ADDRESS + OUT_LOOP_COUNT), 4, 0)
+        assert machine.run(timeout=60, max_exits=5000).reason is StopReason.BUDGET
+
+
+@pytest.mark.needs("long_mode")
+@pytest.mark.parametrize(
+    ("memory", "stride"),
+    [
+        ("64K", PAGE_SIZE),
+        ("640K", PAGE_SIZE),
+        ("1028K", PAGE_SIZE),
+        ("15M", PAGE_SIZE),
+        ("17412K", PAGE_SIZE),
+        ("3G", 2 * MIB),
+        ("4G", 2 * MIB),
+    ],
+)
+def test_memory_walker_walks_all_of_ram(memory: str, stride: int) -> None:
+    size = parse_size(memory)
+    with Machine(size) as machine:
+        load(machine, GUESTS["memory_walker"])
+        machine.memory.write_uint(Gpa(LOAD_ADDRESS + WALKER_STRIDE), 8, stride)
+        assert machine.run(timeout=60).status == 0
+        ranges = [(int(a, 16), int(b, 16)) for a, b in WALKED.findall(machine.output)]
+    low_end = min(size, LOW_RAM_END)
+    assert ranges[0][0] <= 12 * KIB
+    assert low_end - 64 * KIB < ranges[0][1] < low_end
+    assert ranges[1:] == ([(HIGH_RAM_BASE, 5 * GIB)] if size > LOW_RAM_END else [])
+
+
+@pytest.mark.needs("long_mode")
+@pytest.mark.parametrize("missing", [False, True], ids=["twice", "missing"])
+def test_memory_walker_finds_a_wrong_page(missing: bool) -> None:
+    """The page at `wrong` is not there, or is the one behind it once more."""
+    wrong = 5 * MIB
+    with Machine(8 * MIB) as machine:
+        load(machine, GUESTS["memory_walker"])
+        host = ctypes.addressof(ctypes.c_char.from_buffer(machine.memory.regions[0].view))
+        behind = wrong + PAGE_SIZE
+        machine.vm.delete_memory_slot(0)
+        machine.vm.set_memory_slot(0, 0, wrong, host)
+        machine.vm.set_memory_slot(1, behind, 8 * MIB - behind, host + behind)
+        if not missing:
+            machine.vm.set_memory_slot(2, wrong, PAGE_SIZE, host + behind)
+        assert machine.run(timeout=10) == Stop(StopReason.DEBUG_EXIT, 1)
+        holds = 0xFFFF_FFFF_FFFF_FFFF if missing else behind
+        assert machine.output.endswith(f"Wrong: {wrong:016X} holds {holds:016X}\nFAIL\n".encode())

@@ -1,0 +1,76 @@
+"""Getting a vCPU out of the guest: by timer, and from other threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pykvm.kvm.runloop import INTERRUPTED
+from tests.support.bare import Bare
+from tests.support.waiting import eventually
+
+SPIN = bytes.fromhex(
+    "eb fe"  # jmp $
+)
+
+
+def test_the_timer_ends_a_guest_that_never_exits(bare: Bare) -> None:
+    bare.load(SPIN)
+    bare.loop.set_timer(time.monotonic_ns() + 1_000_000, 0)
+    assert bare.loop.enter() == INTERRUPTED
+    assert bare.loop.inside_ns > 0
+
+
+def test_the_timer_fires_again_and_again_until_stopped(bare: Bare) -> None:
+    bare.load(SPIN)
+    bare.loop.set_timer(time.monotonic_ns() + 1, 1_000_000)
+    for _ in range(5):
+        assert bare.loop.enter() == INTERRUPTED
+    bare.loop.stop_timer()
+    bare.loop.stop_timer()
+
+
+def test_a_timer_that_fires_in_python_ends_the_next_run(bare: Bare) -> None:
+    bare.load(SPIN)
+    first = time.monotonic_ns() + 1000
+    bare.loop.set_timer(first, 0)
+    while time.monotonic_ns() < first + 5_000_000:
+        pass
+    assert bare.loop.enter() == INTERRUPTED
+
+
+def test_a_kick_before_the_run_is_not_lost(bare: Bare) -> None:
+    bare.load(SPIN)
+    bare.loop.kick()
+    assert bare.loop.enter() == INTERRUPTED
+
+
+def test_a_kick_from_another_thread_ends_the_run(bare: Bare) -> None:
+    bare.load(SPIN)
+    kicker = threading.Thread(target=_kick_when_running, args=(bare,))
+    kicker.start()
+    assert bare.loop.enter() == INTERRUPTED
+    kicker.join()
+
+
+def _kick_when_running(bare: Bare) -> None:
+    assert eventually(lambda: bool(bare.loop._c.thread))
+    bare.loop.kick()
+
+
+def test_the_gil_is_free_while_the_guest_runs(bare: Bare) -> None:
+    """Python makes progress on another thread, which alone can end the guest."""
+    bare.load(SPIN)
+    turns = 0
+
+    def count_then_kick() -> None:
+        nonlocal turns
+        for _ in range(1000):
+            turns += 1
+        _kick_when_running(bare)
+
+    thread = threading.Thread(target=count_then_kick)
+    thread.start()
+    assert bare.loop.enter() == INTERRUPTED
+    thread.join()
+    assert turns == 1000

@@ -1,0 +1,204 @@
+"""A machine's devices, as library users attach and read them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pykvm import Device, GuestCrash, Machine, Mode, Stop, StopReason
+from pykvm.devices.sinks import NullSink
+from pykvm.errors import SinkError
+from pykvm.memory import Gpa
+
+SPIN = bytes.fromhex(
+    "eb fe"  # jmp $
+)
+OUT_30_THEN_HALT = bytes.fromhex(
+    "b0 07"  # mov al, 7
+    "e6 30"  # out 0x30, al
+    "f4"  # hlt
+)
+
+
+class Recorder(Device):
+    """Remembers what it was asked."""
+
+    name = "recorder"
+    width = 8
+
+    def __init__(self, answer: int = 0) -> None:
+        self.answer = answer
+        self.seen: list[tuple[str, int, int, int]] = []
+
+    def read(self, offset: int, size: int) -> int:
+        self.seen.append(("read", offset, size, 0))
+        return self.answer
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self.seen.append(("write", offset, size, value))
+
+
+def stop_when(event: threading.Event, machine: Machine) -> None:
+    event.wait(30)
+    machine.stop()
+
+
+def test_a_device_is_one_class_and_one_attach() -> None:
+    code = bytes.fromhex(
+        "e5 32"  # in ax, 0x32
+        "e7 34"  # out 0x34, ax
+        "f4"  # hlt
+    )
+    with Machine() as machine:
+        device = Recorder(answer=0xBEEF)
+        machine.ports.attach(0x30, 8, device)
+        machine.load(code)
+        machine.run(timeout=10)
+    assert device.seen == [("read", 2, 2, 0), ("write", 4, 2, 0xBEEF)]
+
+
+def test_string_input_reaches_the_device_element_by_element() -> None:
+    code = bytes.fromhex(
+        "ba 30 00"  # mov dx, 0x30
+        "bf 00 20"  # mov di, 0x2000
+        "b9 05 00"  # mov cx, 5
+        "f3 6d"  # rep insw
+        "f4"  # hlt
+    )
+
+    class Counter(Device):
+        width = 2
+        count = 0x100
+
+        def read(self, offset: int, size: int) -> int:
+            self.count += 1
+            return self.count
+
+    with Machine() as machine:
+        machine.ports.attach(0x30, 2, Counter())
+        machine.load(code)
+        machine.run(timeout=10)
+        assert machine.memory.read(Gpa(0x2000), 12) == bytes.fromhex("0101020103010401050100 00")
+
+
+def test_mmio_of_eight_bytes_in_long_mode() -> None:
+    code = bytes.fromhex(
+        "bf 00 00 00 e0"  # mov edi, 0xe0000000
+        "48 8b 07"  # mov rax, [rdi]
+        "48 89 47 08"  # mov [rdi + 8], rax
+        "f4"  # hlt
+    )
+    with Machine() as machine:
+        device = Recorder(answer=0x1122334455667788)
+        machine.mmio.attach(0xE000_0000, 16, device)
+        machine.load(code, mode=Mode.LONG)
+        assert machine.run(timeout=10).reason is StopReason.HALTED
+    assert device.seen == [("read", 0, 8, 0), ("write", 8, 8, 0x1122334455667788)]
+
+
+def test_debug_exit_carries_its_value() -> None:
+    code = bytes.fromhex(
+        "b8 2a 00"  # mov ax, 42
+        "e7 f4"  # out 0xf4, ax
+    )
+    with Machine() as machine:
+        machine.load(code + SPIN)
+        stop = machine.run(timeout=10)
+    assert stop == Stop(StopReason.DEBUG_EXIT, 42)
+    assert stop.status == 85
+
+
+def test_unclaimed_accesses_float_high_and_are_counted() -> None:
+    code = bytes.fromhex(
+        "e5 50"  # in ax, 0x50
+        "e7 50"  # out 0x50, ax
+        "f4"  # hlt
+    )
+    with Machine() as machine:
+        machine.load(code)
+        machine.run(timeout=10)
+        assert machine.cpus[0].vcpu.get_regs().rax & 0xFFFF == 0xFFFF
+        unclaimed = [(u.bus, u.address, u.is_write, u.count) for u in machine.stats().unclaimed]
+    assert unclaimed == [("port", 0x50, False, 1), ("port", 0x50, True, 1)]
+
+
+def test_strict_makes_an_unclaimed_access_a_crash_that_names_it() -> None:
+    with Machine(strict=True) as machine:
+        machine.load(OUT_30_THEN_HALT)
+        with pytest.raises(GuestCrash, match="1-byte write to port 0x30") as crash:
+            machine.run(timeout=10)
+    assert crash.value.cpu is not None
+    assert crash.value.cpu.mode is Mode.REAL
+
+
+def test_serial_input_reaches_the_guest_and_its_echo_comes_back() -> None:
+    code = bytes.fromhex(
+        "ba f8 03"  # mov dx, 0x3f8
+        "b9 03 00"  # mov cx, 3
+        "ec"  # in al, dx
+        "40"  # inc ax
+        "ee"  # out dx, al
+        "e2 fb"  # loop back to the in
+        "f4"  # hlt
+    )
+    with Machine() as machine:
+        machine.load(code)
+        assert machine.send(b"HAL") == 3
+        machine.run(timeout=10)
+        assert machine.output == b"IBM"
+
+
+def test_output_before_a_stop_is_all_there() -> None:
+    """Posted writes are delivered whatever ends the run."""
+    code = bytes.fromhex(
+        "ba f8 03"  # mov dx, 0x3f8
+        "b0 78"  # mov al, 'x'
+        "b9 64 00"  # mov cx, 100
+        "ee"  # out dx, al
+        "e2 fd"  # loop back to it
+    )
+    with Machine() as machine:
+        machine.load(code + SPIN)
+        machine.run(timeout=0.3)
+        assert machine.output == b"x" * 100
+
+
+def test_posted_output_shows_while_the_guest_still_runs() -> None:
+    shown = threading.Event()
+
+    class Shown:
+        def write(self, data: bytes) -> None:
+            shown.set()
+
+    code = bytes.fromhex(
+        "b0 78"  # mov al, 'x'
+        "e6 e9"  # out 0xe9, al
+    )
+    with Machine(debug=Shown()) as machine:
+        machine.load(code + SPIN)
+        thread = threading.Thread(target=stop_when, args=(shown, machine))
+        thread.start()
+        assert machine.run(timeout=60).reason is StopReason.STOPPED
+        thread.join()
+
+
+def test_lost_output_ends_the_run() -> None:
+    class Full:
+        def write(self, data: bytes) -> None:
+            raise SinkError("the disk is full")
+
+    code = bytes.fromhex(
+        "b0 78"  # mov al, 'x'
+        "e6 e9"  # out 0xe9, al
+        "f4"  # hlt
+    )
+    with Machine(debug=Full()) as machine:
+        machine.load(code)
+        with pytest.raises(SinkError):
+            machine.run(timeout=10)
+
+
+def test_output_belongs_to_the_callers_sink() -> None:
+    with Machine(serial=NullSink()) as machine, pytest.raises(TypeError, match="COM1"):
+        _ = machine.output

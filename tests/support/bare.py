@@ -1,0 +1,24 @@
+"""A machine whose run loop is driven by hand."""
+
+from __future__ import annotations
+
+from pykvm.kvm.runloop import PostedWrites
+from pykvm.machine import Machine
+
+
+class Bare:
+    """A machine with 64 KiB of RAM, a processor, its loop and its routes."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.cpu = machine.cpus[0]
+        self.loop = self.cpu.loop
+        self.routes = machine.routes
+
+    def load(self, code: bytes) -> None:
+        """Put real-mode code at 0x1000 and the processor at it."""
+        self.machine.load(code)
+
+    def posted(self) -> list[PostedWrites]:
+        """What is in the event log; it is empty then."""
+        return list(self.loop.posted_writes())
