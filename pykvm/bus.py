@@ -169,9 +169,10 @@ class Bus:
                     f"{name} at {self.name} {base:#x}-{end - 1:#x} overlaps {other.name} "
                     f"at {other.base:#x}-{other.end - 1:#x}"
                 )
+        # first what may raise: then a device that cannot be connected is not attached either
+        device.connect(Shortcuts(self._accelerator, base))
         self._attachments.insert(at, Attachment(base, end, device, name, sizes))
         self._bases.insert(at, base)
-        device.connect(Shortcuts(self._accelerator, base))
 
     def find(self, address: int) -> Attachment | None:
         """The attachment that claims `address`."""

@@ -35,7 +35,8 @@ class Stats:
         ports: I/O exits by port; empty unless the machine was made with `stats`.
         inside_ns: time in KVM_RUN, guest and kernel together; 0 unless made with `stats`.
         outside_ns: time of `Machine.run` outside of it, C and Python together.
-        unclaimed: accesses that no device claimed.
+        unclaimed: accesses that no device claimed, by address.
+        unclaimed_elsewhere: how many more there were, at addresses too many to list.
     """
 
     exits: dict[str, int]
@@ -43,6 +44,7 @@ class Stats:
     inside_ns: int
     outside_ns: int
     unclaimed: tuple[Unclaimed, ...]
+    unclaimed_elsewhere: int
 
     @property
     def total_exits(self) -> int:
@@ -71,4 +73,5 @@ def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats
         inside_ns=inside,
         outside_ns=run_ns - inside if inside else 0,
         unclaimed=unclaimed,
+        unclaimed_elsewhere=ports.unclaimed_elsewhere + mmio.unclaimed_elsewhere,
     )

@@ -89,15 +89,20 @@ def _check_reach(start: int, end: int, mode: Mode) -> None:
 
 
 def _real_state(piece: Piece, start: int) -> BootState:
-    """Real mode: segments 0 while the entry is in reach of them, else all at the entry's."""
+    """Real mode: segments 0 while the entry is in reach of them, else all at the entry's.
+
+    The stack stays in segment 0, so that it ends below the image wherever that is; SP 0 is the
+    segment's top, since the first push makes it 0xFFFE.
+    """
+    stack = min(piece.gpa, _SEGMENT_REACH) & 0xFFFF
     if start < _SEGMENT_REACH:
-        return BootState(mode=Mode.REAL, pieces=(piece,), rip=start, rsp=piece.gpa)
+        return BootState(mode=Mode.REAL, pieces=(piece,), rip=start, rsp=stack)
     selector = start >> 4
     return BootState(
         mode=Mode.REAL,
         pieces=(piece,),
         rip=start & 0xF,
-        rsp=0,
+        rsp=stack,
         cs=real_segment(selector, code=True),
         data=real_segment(selector),
     )

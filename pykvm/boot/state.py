@@ -38,7 +38,8 @@ class BootState(NamedTuple):
         pieces: what lies in RAM.
         rip, rsp, rdx, rflags: those registers; the other general registers are 0.
         cs: the code segment.
-        data: the segment in DS, ES, FS, GS and SS.
+        data: the segment in DS, ES, FS and GS.
+        ss: the stack segment.
         gdt, idt: the descriptor-table registers.
         cr0, cr3, cr4, efer: the control registers.
     """
@@ -51,6 +52,7 @@ class BootState(NamedTuple):
     rflags: int = Rflags.FIXED
     cs: Segment = real_segment(0, code=True)
     data: Segment = real_segment(0)
+    ss: Segment = real_segment(0)
     gdt: DescriptorTable = DescriptorTable()
     idt: DescriptorTable = DescriptorTable(limit=0x3FF)
     cr0: int = Cr0.ET

@@ -83,9 +83,9 @@ class KvmCpu:
             setattr(regs, name, getattr(state, name))
         for name in ("cr0", "cr3", "cr4", "efer"):
             setattr(sregs, name, getattr(state, name))
-        for name in ("ds", "es", "fs", "gs", "ss"):
+        for name in ("ds", "es", "fs", "gs"):
             store(state.data, getattr(sregs, name))
-        for name in ("cs", "gdt", "idt"):
+        for name in ("cs", "ss", "gdt", "idt"):
             store(getattr(state, name), getattr(sregs, name))
         ioctl.call(self.vcpu.fd, "KVM_SET_SREGS", sregs)
         ioctl.call(self.vcpu.fd, "KVM_SET_REGS", regs)

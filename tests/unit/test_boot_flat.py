@@ -93,7 +93,9 @@ def test_real_mode_reaches_a_megabyte(load: int, entry: int, selector: int, ip: 
     assert state.cs.base == state.data.base == selector * 16
     assert state.data.selector == selector
     assert state.entry == entry
-    assert 0 <= state.rsp <= 0xFFFF
+    first_push = state.ss.base + ((state.rsp - 2) & 0xFFFF)
+    assert not load <= first_push < load + len(IMAGE)
+    assert first_push < 0x1_0000
 
 
 @pytest.mark.parametrize("load", [0x10_0000, MIB + 16, 8 * MIB])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pykvm.bus import MEMORY_SPACE, PORT_SPACE, UNCLAIMED_KEPT, Bus, Device
+from pykvm.bus import MEMORY_SPACE, PORT_SPACE, UNCLAIMED_KEPT, Bus, Device, Shortcuts
 from pykvm.errors import BusError, UnclaimedAccess
 
 WINDOW = 48
@@ -311,3 +311,15 @@ def test_a_block_reaches_a_device_that_takes_blocks_whole() -> None:
         (0, 2, 0x7877),
         (2, 2, 0x7A79),
     ]
+
+
+def test_a_device_that_cannot_be_connected_is_not_attached() -> None:
+    class Broken(Device):
+        def connect(self, shortcuts: Shortcuts) -> None:
+            raise RuntimeError("no")
+
+    bus = Bus("port", PORT_SPACE)
+    with pytest.raises(RuntimeError):
+        bus.attach(0x100, 8, Broken())
+    assert bus.attachments == ()
+    bus.attach(0x100, 8, Device())

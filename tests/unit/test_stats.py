@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("pykvm._shim", reason="the extension names the exits")
 
-from pykvm.bus import MEMORY_SPACE, PORT_SPACE, Bus
+from pykvm.bus import MEMORY_SPACE, PORT_SPACE, UNCLAIMED_KEPT, Bus
 from pykvm.cpu.kvm import KvmCpu
 from pykvm.stats import Unclaimed, collect
 
@@ -61,3 +61,12 @@ def test_unclaimed_accesses_come_by_bus_and_address() -> None:
         Unclaimed("port", 0x1234, True, 3),
         Unclaimed("MMIO", 0xE000_0000, True, 1),
     )
+
+
+def test_unclaimed_accesses_beyond_the_list_are_counted() -> None:
+    ports, mmio = buses()
+    for i in range(UNCLAIMED_KEPT + 3):
+        mmio.read(i * 8, 8)
+    stats = collect([], ports, mmio, run_ns=0)
+    assert len(stats.unclaimed) == UNCLAIMED_KEPT
+    assert stats.unclaimed_elsewhere == 3
