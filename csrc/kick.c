@@ -3,7 +3,8 @@
  *
  * Both send one signal to the thread that is in KVM_RUN.  Its handler sets immediate_exit, so that
  * a signal which comes just before KVM_RUN is not lost: KVM then returns at once with EINTR (KVM
- * API document, section 5, "immediate_exit").
+ * API document, section 5, "immediate_exit").  Only that thread touches the run page: whoever kicks
+ * from elsewhere cannot know that it is still mapped.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -48,20 +49,27 @@ static int install_handler(void)
 	return sigaction(shim_kick_signal(), &action, NULL) ? -errno : 0;
 }
 
-void shim_enter_thread(struct shim_vcpu *vcpu)
+/* Returns 0, or -EBUSY where another thread is running the vCPU. */
+int shim_enter_thread(struct shim_vcpu *vcpu)
 {
+	uint32_t nobody = 0;
+
+	if (!__atomic_compare_exchange_n(&vcpu->thread, &nobody, thread_id(), 0, __ATOMIC_SEQ_CST,
+	                                 __ATOMIC_SEQ_CST))
+		return -EBUSY;
 	current = vcpu;
-	__atomic_store_n(&vcpu->thread, thread_id(), __ATOMIC_SEQ_CST);
-	if (pending) {
+	/* a kick that did not see this thread is seen here: each side stores first, then looks */
+	if (pending || __atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST)) {
 		pending = 0;
 		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	}
+	return 0;
 }
 
 void shim_leave_thread(struct shim_vcpu *vcpu)
 {
-	__atomic_store_n(&vcpu->thread, 0, __ATOMIC_SEQ_CST);
 	current = NULL;
+	__atomic_store_n(&vcpu->thread, 0, __ATOMIC_SEQ_CST);
 }
 
 /* Makes shim_run() return SHIM_INTERRUPTED soon: the one under way, or else the next one. */
@@ -69,7 +77,7 @@ void shim_kick(struct shim_vcpu *vcpu)
 {
 	uint32_t thread;
 
-	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&vcpu->kicked, 1, __ATOMIC_SEQ_CST);
 	thread = __atomic_load_n(&vcpu->thread, __ATOMIC_SEQ_CST);
 	if (thread)
 		syscall(SYS_tgkill, getpid(), thread, shim_kick_signal());
@@ -97,6 +105,8 @@ static int create_timer(struct shim_vcpu *vcpu)
 	if (vcpu->timer_thread == thread)
 		return 0;
 	delete_timer(vcpu);
+	/* libc may allocate a thread's `pending` at its first use, which the handler must not be */
+	(void)pending;
 	memset(&event, 0, sizeof(event));
 	event.sigev_notify = SIGEV_THREAD_ID;
 	event.sigev_signo = shim_kick_signal();

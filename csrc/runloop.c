@@ -196,8 +196,9 @@ static int run(struct shim_vcpu *vcpu)
 		if (error == -EINTR) {
 			/*
 			 * Cleared before Python looks at its flags: a kick that comes later sets
-			 * it anew, one that came earlier has set its flag before.
+			 * them anew, one that came earlier has set its flag before.
 			 */
+			__atomic_store_n(&vcpu->kicked, 0, __ATOMIC_SEQ_CST);
 			__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 			return drain_coalesced(vcpu, &last) ? SHIM_INTERRUPTED : SHIM_EVENTS;
 		}
@@ -218,14 +219,15 @@ static int run(struct shim_vcpu *vcpu)
 
 /*
  * Runs the vCPU until something is Python's to handle.  Returns an exit reason, a value of enum
- * shim_stop, or -errno of KVM_RUN.  The log may hold events whatever is returned; the caller
- * delivers them first and sets events_used to 0.
+ * shim_stop, -errno of KVM_RUN, or -EBUSY where another thread is in here.  The log may hold
+ * events whatever is returned; the caller delivers them first and sets events_used to 0.
  */
 int shim_run(struct shim_vcpu *vcpu)
 {
-	int result;
+	int result = shim_enter_thread(vcpu);
 
-	shim_enter_thread(vcpu);
+	if (result)
+		return result;
 	result = run(vcpu);
 	shim_leave_thread(vcpu);
 	return result;

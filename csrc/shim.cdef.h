@@ -89,6 +89,7 @@ struct shim_vcpu {
 	uint64_t inside_ns;   /* time in KVM_RUN: guest and kernel */
 	struct shim_exit exit;
 	uint32_t thread;       /* kernel thread id while in shim_run(), else 0 */
+	uint32_t kicked;       /* shim_kick() came since the last SHIM_INTERRUPTED */
 	uint32_t timer_thread; /* the thread that `timer` signals; 0: there is no timer */
 	void *timer;
 };

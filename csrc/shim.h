@@ -8,7 +8,7 @@
 #include "shim.cdef.h"
 
 /* Between these two the calling thread runs the vCPU and can be kicked out of it. */
-void shim_enter_thread(struct shim_vcpu *vcpu);
+int shim_enter_thread(struct shim_vcpu *vcpu);
 void shim_leave_thread(struct shim_vcpu *vcpu);
 
 #endif

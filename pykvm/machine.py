@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pykvm.stats import Stats
     from pykvm.x86 import Mode
 
+OUTPUT_KEPT = 16 << 20
+"""How many bytes of a guest's output are kept: it may print for ever."""
+
 
 class Machine:
     """A small PC on KVM.
@@ -44,8 +47,8 @@ class Machine:
     Args:
         memory: RAM, in bytes or as text ("64K", "16M", "1G"); a multiple of 4096, at least
             64 KiB, at most eight times what the host has.
-        serial: where COM1 sends; by default it is kept, for `output`.
-        debug: where the debug consoles at 0xE9 and 0x402 send; by default kept too.
+        serial: where COM1 sends; by default the first 16 MiB are kept, for `output`.
+        debug: where the debug consoles at 0xE9 and 0x402 send; by default kept likewise.
         strict: an access that no device claims crashes the guest.
         stats: keep the counts and times that `stats` tells; costs some 0.1 us an exit.
         system: an open `System` to use; it stays open.  By default /dev/kvm is opened.
@@ -83,8 +86,8 @@ class Machine:
         self._requests = StopRequest()
         self.lock = threading.RLock()
         self._run_ns = 0
-        self._serial_sink = BufferSink() if serial is None else serial
-        self._debug_sink = BufferSink() if debug is None else debug
+        self._serial_sink = BufferSink(OUTPUT_KEPT) if serial is None else serial
+        self._debug_sink = BufferSink(OUTPUT_KEPT) if debug is None else debug
         self.routes = Routes()
         self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
@@ -170,6 +173,9 @@ class Machine:
         Raises:
             GuestCrash: the guest cannot go on, or `strict` forbids what it did.
             SinkError: a device's output is lost: a full disk, a closed pipe.
+            KvmIoctlError: the host cannot run it, e.g. EFAULT: it has no memory left for the guest.
+            RuntimeError: it is running already.
+            ValueError: the machine is closed.
         """
         start = time.monotonic_ns()
         deadline = None if timeout is None else start + int(timeout * 1e9)
@@ -192,7 +198,7 @@ class Machine:
 
     @property
     def output(self) -> bytes:
-        """What the guest sent to COM1 so far.
+        """What the guest sent to COM1 so far, the first 16 MiB of it.
 
         Raises:
             TypeError: COM1 sends to a sink of the caller's, which has it.
@@ -201,7 +207,7 @@ class Machine:
 
     @property
     def debug_output(self) -> bytes:
-        """What the guest sent to the debug consoles so far.
+        """What the guest sent to the debug consoles so far, the first 16 MiB of it.
 
         Raises:
             TypeError: they send to a sink of the caller's, which has it.
@@ -220,7 +226,13 @@ class Machine:
         return collect(self.cpus, self.ports, self.mmio, self._run_ns)
 
     def close(self) -> None:
-        """Give everything back, in reverse order.  Closing again does nothing."""
+        """Give everything back, in reverse order.  Closing again does nothing.
+
+        Raises:
+            RuntimeError: it is running: stop it, and wait for `run` to return.  Nothing is closed.
+        """
+        for cpu in self.cpus:
+            cpu.close()
         self._cleanup.close()
 
     def __enter__(self) -> Machine:

@@ -137,7 +137,8 @@ class GuestMemory:
             if region.gpa <= gpa and gpa + length <= region.end and length >= 0:
                 start = gpa - region.gpa
                 return region.view[start : start + length]
-        raise GuestMemoryError(f"{length} bytes at {gpa:#x} are not inside guest RAM")
+        where = "inside guest RAM" if self.regions else "there any more: guest RAM is closed"
+        raise GuestMemoryError(f"{length} bytes at {gpa:#x} are not {where}")
 
     def read(self, gpa: Gpa, length: int) -> bytes:
         """A copy of `length` bytes at `gpa`.

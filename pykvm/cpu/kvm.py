@@ -59,6 +59,7 @@ class KvmCpu:
         stats: bool = False,
     ) -> None:
         self.index = index
+        self._running = False
         self.vcpu = Vcpu(vm, index)
         try:
             self.loop = RunLoop(self.vcpu, routes, count_ports=stats, timed=stats)
@@ -92,6 +93,20 @@ class KvmCpu:
 
     def run(self, deadline: int | None = None, max_exits: int | None = None) -> Stop:
         """Run the guest until it stops (see `Cpu.run`)."""
+        self._refuse_while_running()
+        try:
+            self._running = True  # in here, so that no exception of a signal handler leaves it set
+            return self._run(deadline, max_exits)
+        except UnclaimedAccess as error:
+            raise GuestCrash(str(error), self.vcpu.last_exit(), self.snapshot()) from None
+        finally:
+            self._running = False
+
+    def _refuse_while_running(self) -> None:
+        if self._running:
+            raise RuntimeError("the processor is running: stop it and wait for `run` to return")
+
+    def _run(self, deadline: int | None, max_exits: int | None) -> Stop:
         loop = self.loop
         loop.budget = NO_BUDGET if max_exits is None else max_exits
         self._arm(deadline)
@@ -112,10 +127,11 @@ class KvmCpu:
                         stop = self._handle(reason, deadline)
                         if stop is not None:
                             return stop
-        except UnclaimedAccess as error:
-            raise GuestCrash(str(error), self.vcpu.last_exit(), self.snapshot()) from None
         finally:
             loop.stop_timer()
+            # what is left when KVM_RUN failed, or a signal handler raised
+            with self._lock:
+                self._deliver_posted()
 
     def _arm(self, deadline: int | None) -> None:
         """Have the loop return at the next tick, or at the deadline if that comes first."""
@@ -191,6 +207,11 @@ class KvmCpu:
         return take_snapshot(self.vcpu, self._memory)
 
     def close(self) -> None:
-        """Close the vCPU's descriptor and its timer."""
+        """Close the vCPU's descriptor and its timer.
+
+        Raises:
+            RuntimeError: it is running.
+        """
+        self._refuse_while_running()
         self.loop.close()
         self.vcpu.close()

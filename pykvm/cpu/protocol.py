@@ -28,6 +28,7 @@ class Cpu(Protocol):
 
         Raises:
             GuestCrash: the guest cannot go on.
+            RuntimeError: it is running already.
         """
 
     def kick(self) -> None:
@@ -37,4 +38,8 @@ class Cpu(Protocol):
         """The registers and the code at RIP, for people to read."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Give back what it holds.
+
+        Raises:
+            RuntimeError: it is running.
+        """

@@ -106,15 +106,15 @@ class _Space:
             state: cdata that the function gets as `opaque`; kept alive with the routes.
 
         Returns:
-            False when the route table is full.
+            False when the route table is full; nothing has changed then.
         """
         if isinstance(function, str):
             function = ffi.addressof(lib, function)
-        self._routes.keep_alive((function, state))
         routes = [self._route(address, is_write) for is_write in (False, True)]
+        if None in routes:
+            return False
+        self._routes.keep_alive((function, state))
         for route in routes:
-            if route is None:
-                return False
             route.native = function
             route.opaque = state
             route.sizes = 1 | 2 | 4 | 8

@@ -5,12 +5,13 @@ Usable with a bare `Vcpu`; `pykvm.cpu.kvm` puts buses behind it.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pykvm._shim import ffi, lib
-from pykvm.errors import KvmIoctlError
+from pykvm.errors import KvmIoctlError, PykvmError
 
 if TYPE_CHECKING:
     from pykvm.kvm.routes import Routes
@@ -89,8 +90,11 @@ class RunLoop:
             BUDGET_SPENT or EVENTS_FULL.  Take `posted_writes` first, whatever it is.
 
         Raises:
-            KvmIoctlError: KVM_RUN failed.
+            KvmIoctlError: KVM_RUN failed; EBUSY: another thread is in here.
+            ValueError: the vCPU is closed.
         """
+        if self._vcpu.fd < 0:
+            raise ValueError("the vCPU is closed")
         reason: int = lib.shim_run(self._c)
         if reason < 0:
             raise KvmIoctlError("KVM_RUN", -reason)
@@ -107,7 +111,7 @@ class RunLoop:
                 at += _HEADER.size
                 yield PostedWrites(bool(is_mmio), address, size, log[at : at + length])
                 at += (length + 7) & ~7
-            lib.shim_drain(self._c)
+            self.drain()
 
     @property
     def has_posted_writes(self) -> bool:
@@ -116,7 +120,8 @@ class RunLoop:
 
     def drain(self) -> None:
         """Fetch what the kernel has coalesced since the last exit, for `posted_writes`."""
-        lib.shim_drain(self._c)
+        if self._vcpu.fd >= 0:
+            lib.shim_drain(self._c)
 
     @property
     def budget(self) -> int:
@@ -128,7 +133,10 @@ class RunLoop:
         self._c.budget = exits
 
     def kick(self) -> None:
-        """Make the `enter` under way (else the next one) return INTERRUPTED; from any thread."""
+        """Make the `enter` under way (else the next one) return INTERRUPTED.
+
+        From any thread or signal handler, and even when the vCPU is closed.
+        """
         lib.shim_kick(self._c)
 
     def set_timer(self, first: int, interval: int) -> None:
@@ -141,11 +149,12 @@ class RunLoop:
         The calling thread must be the one that calls `enter`.
 
         Raises:
-            OSError: the host has no timer left (RLIMIT_SIGPENDING).
+            PykvmError: the host has no timer left (RLIMIT_SIGPENDING).
         """
         error = lib.shim_set_timer(self._c, first, interval)
         if error < 0:
-            raise OSError(-error, "cannot set a timer for the vCPU")
+            why = os.strerror(-error)
+            raise PykvmError(f"cannot set a timer for the vCPU: {why} (see `ulimit -i`)")
 
     def stop_timer(self) -> None:
         """Take the timer away."""

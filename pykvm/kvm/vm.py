@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from enum import IntFlag
-from errno import EBUSY
+from errno import EBUSY, EINTR
 
 from pykvm._shim import ffi
 from pykvm.errors import KvmIoctlError
@@ -40,14 +40,18 @@ class Vm:
 
     def __init__(self, system: System) -> None:
         self.system = system
-        try:
-            self.fd = ioctl.call(system.fd, "KVM_CREATE_VM")
-        except KvmIoctlError as error:
-            if error.errno != EBUSY:
-                raise
-            from pykvm.kvm.unavailable import busy
+        self.fd = -1
+        while self.fd < 0:
+            try:
+                self.fd = ioctl.call(system.fd, "KVM_CREATE_VM")
+            except KvmIoctlError as error:
+                if error.errno == EINTR:
+                    continue  # a signal came; its handler has run by now
+                if error.errno != EBUSY:
+                    raise
+                from pykvm.kvm.unavailable import busy
 
-            raise busy(system.path) from None
+                raise busy(system.path) from None
 
     def __enter__(self) -> Vm:
         return self

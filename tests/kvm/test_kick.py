@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 import time
 
+import pytest
+
+from pykvm.errors import PykvmError
 from pykvm.kvm.runloop import INTERRUPTED
 from tests.support.bare import Bare
 from tests.support.waiting import eventually
@@ -37,6 +41,16 @@ def test_a_timer_that_fires_in_python_ends_the_next_run(bare: Bare) -> None:
     while time.monotonic_ns() < first + 5_000_000:
         pass
     assert bare.loop.enter() == INTERRUPTED
+
+
+def test_a_host_without_timers_says_so(bare: Bare) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_SIGPENDING)
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (0, hard))
+    try:
+        with pytest.raises(PykvmError, match=r"timer .* Resource temporarily unavailable"):
+            bare.loop.set_timer(1, 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_SIGPENDING, (soft, hard))
 
 
 def test_a_kick_before_the_run_is_not_lost(bare: Bare) -> None:

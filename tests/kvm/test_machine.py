@@ -14,16 +14,9 @@ from pykvm.cpu.causes import RESET_VECTOR
 from pykvm.errors import GuestMemoryError, ImageError
 from pykvm.kvm.system import System
 from pykvm.memory import Gpa, host_memory
+from tests.support.small_guests import OUT_30_THEN_HALT, SPIN, Recorder, stop_when
 
 HLT = b"\xf4"
-SPIN = bytes.fromhex(
-    "eb fe"  # jmp $
-)
-OUT_30_THEN_HALT = bytes.fromhex(
-    "b0 07"  # mov al, 7
-    "e6 30"  # out 0x30, al
-    "f4"  # hlt
-)
 OUT_FOREVER = bytes.fromhex(
     "e6 30"  # out 0x30, al
     "eb fc"  # jmp back to it
@@ -31,29 +24,6 @@ OUT_FOREVER = bytes.fromhex(
 UNDEFINED_OPCODE = bytes.fromhex(
     "0f 0b"  # ud2
 )
-
-
-class Recorder(Device):
-    """Remembers what it was asked."""
-
-    name = "recorder"
-    width = 8
-
-    def __init__(self, answer: int = 0) -> None:
-        self.answer = answer
-        self.seen: list[tuple[str, int, int, int]] = []
-
-    def read(self, offset: int, size: int) -> int:
-        self.seen.append(("read", offset, size, 0))
-        return self.answer
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        self.seen.append(("write", offset, size, value))
-
-
-def stop_when(event: threading.Event, machine: Machine) -> None:
-    event.wait(30)
-    machine.stop()
 
 
 def test_a_halt_stops_it() -> None:

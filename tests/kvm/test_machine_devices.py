@@ -10,38 +10,7 @@ from pykvm import Device, GuestCrash, Machine, Mode, Stop, StopReason
 from pykvm.devices.sinks import NullSink
 from pykvm.errors import SinkError
 from pykvm.memory import Gpa
-
-SPIN = bytes.fromhex(
-    "eb fe"  # jmp $
-)
-OUT_30_THEN_HALT = bytes.fromhex(
-    "b0 07"  # mov al, 7
-    "e6 30"  # out 0x30, al
-    "f4"  # hlt
-)
-
-
-class Recorder(Device):
-    """Remembers what it was asked."""
-
-    name = "recorder"
-    width = 8
-
-    def __init__(self, answer: int = 0) -> None:
-        self.answer = answer
-        self.seen: list[tuple[str, int, int, int]] = []
-
-    def read(self, offset: int, size: int) -> int:
-        self.seen.append(("read", offset, size, 0))
-        return self.answer
-
-    def write(self, offset: int, size: int, value: int) -> None:
-        self.seen.append(("write", offset, size, value))
-
-
-def stop_when(event: threading.Event, machine: Machine) -> None:
-    event.wait(30)
-    machine.stop()
+from tests.support.small_guests import OUT_30_THEN_HALT, SPIN, Recorder, stop_when
 
 
 def test_a_device_is_one_class_and_one_attach() -> None:

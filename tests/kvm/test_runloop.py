@@ -184,6 +184,16 @@ def test_when_all_routes_are_taken_accesses_stay_pythons(bare: Bare) -> None:
     assert bare.loop.enter() == lib.KVM_EXIT_IO
 
 
+def test_a_native_device_is_routed_both_ways_or_not_at_all(bare: Bare) -> None:
+    while bare.routes.allocate() != 254:
+        pass
+    count = ffi.new("uint64_t *")
+    assert not bare.routes.ports.native(PORT, "shim_counter", count)  # room for one of its two
+    bare.load(IN_THEN_HALT)
+    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert count[0] == 0
+
+
 def test_coalesced_and_posted_writes_keep_the_guests_order(bare: Bare) -> None:
     bare.routes.ports.post_writes(0x30, 1, on=True)
     with CoalescedZone(bare.machine.vm, MMIO, 1):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pykvm"
 
 LAYERS = (
-    ("errors", "hostfacts", "layout", "x86"),
+    ("errors", "layout", "x86"),
     ("_shim", "kvm"),
     ("bus", "irq", "memory"),
     ("devices",),

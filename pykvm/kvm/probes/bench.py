@@ -16,6 +16,7 @@ from pykvm.kvm.runloop import INTERRUPTED, RunLoop
 from pykvm.kvm.system import System
 from pykvm.kvm.vcpu import Vcpu
 from pykvm.kvm.vm import Vm
+from pykvm.layout import IDENTITY_MAP_ADDRESS, TSS_ADDRESS
 from pykvm.x86 import Cr0, Cr4, DescriptorTable, Efer, Mode, flat_code, flat_data
 
 RAM_SIZE = 1 << 18
@@ -23,7 +24,6 @@ CODE, HANDLER, HANDLER_2 = 0x1000, 0x1100, 0x1200
 IDT, GDT, TABLES, DATA, STACK = 0x2000, 0x3000, 0x4000, 0x7000, 0x9000
 CODE64, DATA_SELECTOR, USER_DATA, USER_CODE64, CODE32 = 0x08, 0x10, 0x18, 0x20, 0x28
 DEADLINE_NS = 1_000_000_000
-_TSS, _IDENTITY_MAP = 0xFFFBD000, 0xFFFBC000
 
 
 class Entry(Enum):
@@ -93,8 +93,8 @@ class Guest:
         stack.callback(ffi.release, window)
         self.host_address = int(ffi.cast("uintptr_t", window))
         self.vm = stack.enter_context(Vm(system))
-        self.vm.set_tss_address(_TSS)
-        self.vm.set_identity_map_address(_IDENTITY_MAP)
+        self.vm.set_tss_address(TSS_ADDRESS)
+        self.vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)
         if prepare is not None:
             prepare(self.vm)
         self.slot_flags = slot_flags
