@@ -42,9 +42,14 @@ int shim_kick_signal(void)
 	return SIGRTMIN + 7;
 }
 
+/*
+ * Without SA_RESTART: a signal of the process that comes just before a device's write(2) hangs must
+ * not wait for that to end.  The timer interrupts the write, and Python, before it goes on with
+ * it, runs its signal handlers.
+ */
 static int install_handler(void)
 {
-	struct sigaction action = {.sa_handler = on_kick, .sa_flags = SA_RESTART};
+	struct sigaction action = {.sa_handler = on_kick};
 
 	return sigaction(shim_kick_signal(), &action, NULL) ? -errno : 0;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -41,11 +42,16 @@ class InputPump:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         machine.board.serial.on_room = self._wake
         self._thread = threading.Thread(target=self._run, name="pykvm serial input", daemon=True)
+        # A new thread blocks what its maker blocks.  Signals are the main thread's: one that the
+        # kernel gave to this one would be seen late.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             self._thread.start()
         except RuntimeError as error:
             self._close()
             raise OSError(None, str(error)) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _wake(self) -> None:
         # a full pipe wakes as well as a fuller one would

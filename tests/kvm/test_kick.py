@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from pykvm import Device, Machine
 from pykvm.errors import PykvmError
 from pykvm.kvm.runloop import INTERRUPTED
 from tests.support.bare import Bare
@@ -88,3 +92,45 @@ def test_the_gil_is_free_while_the_guest_runs(bare: Bare) -> None:
     assert bare.loop.enter() == INTERRUPTED
     thread.join()
     assert turns == 1000
+
+
+def is_reading() -> bool:
+    """Whether the main thread sleeps in read(2), system call number 0."""
+    call = Path(f"/proc/self/task/{threading.main_thread().native_id}/syscall")
+    return call.read_text(encoding="ascii").startswith("0 ")
+
+
+def test_a_device_that_hangs_in_a_system_call_does_not_hold_up_signal_handlers() -> None:
+    """A signal may come to another thread, or just before the call: nothing breaks that off."""
+    blocked, freed = os.pipe()
+    handled, held_up = threading.Event(), threading.Event()
+
+    class Hanging(Device):
+        def write(self, offset: int, size: int, value: int) -> None:
+            sender.start()
+            os.read(blocked, 1)
+
+    def send_the_signal_elsewhere() -> None:
+        assert eventually(is_reading)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        if not handled.wait(20):
+            held_up.set()
+            os.write(freed, b"x")
+
+    def handler(number: int, frame: object) -> None:
+        handled.set()
+        os.write(freed, b"x")
+
+    sender = threading.Thread(target=send_the_signal_elsewhere)
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with Machine("64K") as machine:
+            machine.ports.attach(0x30, 1, Hanging())
+            machine.load(bytes.fromhex("e6 30 f4"))  # out 0x30, al; hlt
+            machine.run(timeout=60)
+        assert not held_up.is_set()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        sender.join()
+        os.close(blocked)
+        os.close(freed)
