@@ -90,10 +90,8 @@ static struct shim_route *find_route(struct shim_routes *routes, const struct sh
 	if (exit->reason == KVM_EXIT_IO)
 		return &routes->route[routes->pio[exit->is_write][exit->address]];
 	for (uint32_t i = 0; i < routes->mmio_count; i++) {
-		struct shim_mmio_range *range = &routes->mmio[i];
-
-		if (exit->address >= range->base && exit->address < range->end)
-			return &routes->route[range->route[exit->is_write]];
+		if (routes->mmio[i].address == exit->address)
+			return &routes->route[routes->mmio[i].route[exit->is_write]];
 	}
 	return &routes->route[0];
 }

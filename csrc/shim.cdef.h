@@ -38,16 +38,16 @@ struct shim_route {
 	void *opaque;
 };
 
-/* A range of guest-physical addresses with its two routes; 0 stands for "Python". */
-struct shim_mmio_range {
-	uint64_t base, end; /* end is exclusive */
-	uint8_t route[2];   /* by is_write */
+/* A guest-physical address with its two routes, by is_write; 0 stands for "Python". */
+struct shim_mmio_routes {
+	uint64_t address;
+	uint8_t route[2];
 };
 
 /* The routes of one machine, shared by its vCPUs. */
 struct shim_routes {
 	uint8_t pio[2][65536]; /* a route's index, by is_write and port; 0: Python */
-	struct shim_mmio_range mmio[32];
+	struct shim_mmio_routes mmio[32];
 	uint32_t mmio_count;
 	struct shim_route route[256];
 };

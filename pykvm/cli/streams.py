@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from typing import TextIO
 
 STANDARD_OUTPUT = "standard output"
 
@@ -18,17 +18,18 @@ def write_error(text: str) -> None:
     """Write to standard error what can be written; `print` would turn to standard output."""
     if sys.stderr is None:
         return
-    with suppress(OSError, ValueError):
+    try:
         sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        _forget(sys.stderr)
 
 
 def say(text: str) -> None:
     """Write `text` to standard output, now; a program that was started without one says nothing.
 
     Raises:
-        OSError: it cannot take it, and is forgotten, so that the interpreter does not complain
-            again at its end.
+        OSError: it cannot take it.
     """
     if sys.stdout is None:
         return
@@ -36,7 +37,12 @@ def say(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
+        _forget(sys.stdout)
         raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from None
+
+
+def _forget(stream: TextIO) -> None:
+    """Let nothing come of what is left in it, as the interpreter tries once more at its end."""
+    null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    os.dup2(null, stream.fileno())
+    os.close(null)

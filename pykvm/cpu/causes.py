@@ -44,8 +44,8 @@ def requested_stop(exit: exits.Exit) -> Stop | None:
             return None
 
 
-def explain(exit: exits.Exit, cpu: CpuSnapshot) -> str:
-    """One sentence for an exit that ended the guest."""
+def explain(exit: exits.Exit, cpu: CpuSnapshot | None) -> str:
+    """One sentence for an exit that ended the guest; shorter if its registers are not known."""
     match exit:
         case exits.Shutdown():
             return f"triple fault: {_triple_fault(cpu)}"
@@ -63,7 +63,9 @@ def explain(exit: exits.Exit, cpu: CpuSnapshot) -> str:
             return f"KVM left the guest for something that this machine has not: {exit}"
 
 
-def _triple_fault(cpu: CpuSnapshot) -> str:
+def _triple_fault(cpu: CpuSnapshot | None) -> str:
+    if cpu is None:
+        return "an exception came that could not be delivered"
     if cpu.linear_rip == RESET_VECTOR:
         return (
             "an exception came that could not be delivered; this host's KVM has reset the "
@@ -77,7 +79,9 @@ def _triple_fault(cpu: CpuSnapshot) -> str:
     return "an exception came, and so did one in delivering it, and one in delivering that"
 
 
-def _where(cpu: CpuSnapshot) -> str:
+def _where(cpu: CpuSnapshot | None) -> str:
+    if cpu is None:
+        return "its registers cannot be read"
     if not cpu.code:
         return f"there is no RAM at {cpu.linear_rip:#x}"
     if cpu.mode is not Mode.REAL and not _has_idt(cpu):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pykvm._shim import ffi, lib
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
-from pykvm.errors import GuestCrash, UnclaimedAccess
+from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
 from pykvm.kvm.runloop import BUDGET_SPENT, INTERRUPTED, NO_BUDGET, RunLoop
 from pykvm.kvm.structs import store
@@ -98,7 +98,8 @@ class KvmCpu:
             self._running = True  # in here, so that no exception of a signal handler leaves it set
             return self._run(deadline, max_exits)
         except UnclaimedAccess as error:
-            raise GuestCrash(str(error), self.vcpu.last_exit(), self.snapshot()) from None
+            snapshot = self._snapshot_if_possible()
+            raise GuestCrash(str(error), self.vcpu.last_exit(), snapshot) from None
         finally:
             self._running = False
 
@@ -193,7 +194,7 @@ class KvmCpu:
         stop = requested_stop(exit)
         if stop is not None:
             return stop
-        snapshot = self.snapshot()
+        snapshot = self._snapshot_if_possible()
         raise GuestCrash(explain(exit, snapshot), exit, snapshot)
 
     def kick(self) -> None:
@@ -205,6 +206,13 @@ class KvmCpu:
         from pykvm.cpu.snapshot import take_snapshot
 
         return take_snapshot(self.vcpu, self._memory)
+
+    def _snapshot_if_possible(self) -> CpuSnapshot | None:
+        """For a crash, which matters more than a failure to read what belongs to it."""
+        try:
+            return self.snapshot()
+        except PykvmError:
+            return None
 
     def close(self) -> None:
         """Close the vCPU's descriptor and its timer.

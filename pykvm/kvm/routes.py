@@ -136,13 +136,13 @@ class MmioRoutes(_Space):
     def _bind(self, address: int, is_write: bool, index: int) -> bool:
         table = self._routes.cdata
         for i in range(table.mmio_count):
-            if table.mmio[i].base == address:
+            if table.mmio[i].address == address:
                 table.mmio[i].route[is_write] = index
                 return True
         if table.mmio_count == _MMIO_MAX:
             return False
         entry = table.mmio[table.mmio_count]
-        entry.base, entry.end = address, address + 1
+        entry.address = address
         entry.route[is_write] = index
         table.mmio_count += 1
         return True

@@ -19,8 +19,9 @@ CONFINE = str(Path(__file__).with_name("confine.py"))
 LONG = 120.0
 """Seconds after which a command hangs, on the slowest of hosts."""
 
+UNWANTED = ("COLUMNS", "LINES", "PYTHONUNBUFFERED")
 ENVIRONMENT = {
-    **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
+    **{name: value for name, value in os.environ.items() if name not in UNWANTED},
     "PYTHONPATH": str(Path(pykvm.__file__).parents[1]),
     "TERM": "dumb",
 }

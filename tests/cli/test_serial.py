@@ -160,10 +160,16 @@ def test_nobody_hears_the_complaint(pykvm_command: Pykvm, image: MakeImage, shel
     assert pykvm_command("run", image(PRINT_A), shell=shell) == Result(0, b"A", "")
 
 
-def is_stalled(pid: int) -> bool:
-    """Whether the process's main thread sleeps in write(2)."""
-    call = Path(f"/proc/{pid}/syscall").read_text(encoding="ascii").split()
-    return call[0] == "1"
+WRITE, CLOCK_NANOSLEEP = "1", "230"
+
+
+def wait_until_it_sleeps_in(system_call: str, child: subprocess.Popen[bytes]) -> None:
+    """Return when the main thread does; fail if the process ends instead."""
+    while True:
+        assert child.poll() is None
+        call = Path(f"/proc/{child.pid}/syscall").read_text(encoding="ascii").split()
+        if call[0] == system_call:
+            return
 
 
 @pytest.mark.parametrize(
@@ -173,8 +179,7 @@ def test_a_reader_that_stalls_does_not_hold_up_a_signal(
     start: Start, image: MakeImage, number: signal.Signals, status: int
 ) -> None:
     child = start("run", image(PRINT_A_FOR_EVER))
-    while not is_stalled(child.pid):
-        pass
+    wait_until_it_sleeps_in(WRITE, child)
     child.send_signal(number)
     child.wait(60)
     assert child.returncode == status
@@ -244,6 +249,7 @@ def test_the_output_in_a_pty_is_waited_for(start: Start, image: MakeImage) -> No
     client = Client(child)
     line = read_some(child.stderr, b"\n").decode()
     assert line == f"pykvm: waiting for somebody to read {client.path} (Ctrl-C leaves)\n"
+    wait_until_it_sleeps_in(CLOCK_NANOSLEEP, child)
     assert client.read_to(b"A") == b"A"
     os.close(client.fd)
     assert finish(child) == Result(0, b"", "")
@@ -254,6 +260,7 @@ def test_that_wait_can_be_left(start: Start, image: MakeImage, number: signal.Si
     """The guest has ended already: its status stands."""
     child = start("run", image(PRINT_A), "--serial", "pty")
     read_some(child.stderr, b"Ctrl-C leaves)\n")
+    wait_until_it_sleeps_in(CLOCK_NANOSLEEP, child)
     child.send_signal(number)
     assert finish(child) == Result(0, b"", "")
 

@@ -35,11 +35,11 @@ def session() -> Iterator[Session]:
     """A shell at a terminal that runs `pykvm run WORDS` and says how the terminal is left."""
     children = []
 
-    def begin(*words: str, shell: str = "") -> pexpect.spawn[bytes]:
+    def begin(*words: str, before: str = ":", shell: str = "") -> pexpect.spawn[bytes]:
         command = shlex.join([*PYKVM, "run", *words])
         script = (
-            f"trap : INT; before=$(stty -g); {command} {shell}; status=$?; after=$(stty -g); "
-            'echo "status=$status before=$before after=$after"'
+            f"trap : INT; {before}; before=$(stty -g); {command} {shell}; status=$?; "
+            'after=$(stty -g); echo "status=$status before=$before after=$after"'
         )
         child: pexpect.spawn[bytes] = pexpect.spawn(
             "/bin/sh", ["-c", script], env=ENVIRONMENT, timeout=LONG, dimensions=(24, 80)
@@ -151,7 +151,10 @@ def test_a_guest_that_halts_restores_the_terminal(session: Session, image: MakeI
 
 def test_the_background_has_no_keyboard(session: Session, image: MakeImage) -> None:
     """It may not read the terminal nor change its modes: either would stop the job."""
-    child = session(image(PRINT_A_AND_SPIN), "--timeout", "1", shell="</dev/tty & set -m; wait $!")
+    words = (image(PRINT_A_AND_SPIN), "--timeout", "1")
+    child = session(*words, before="set -m", shell="</dev/tty & wait $!")
+    child.expect_exact(b"A")
+    child.send(b"\x01x")
     ends_with(child, 124)
 
 

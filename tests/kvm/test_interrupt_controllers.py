@@ -115,6 +115,20 @@ def test_the_pit_keeps_what_is_set(vm: Vm) -> None:
     assert (got.count, got.mode, got.rw_mode, got.gate) == (0x1234, 3, 3, 1)
 
 
+@pytest.mark.parametrize(("speaker", "port"), [(True, 0x10), (False, 0x61)])
+def test_the_pit_claims_the_speaker_s_port_if_told(
+    make_guest: Make, speaker: bool, port: int
+) -> None:
+    code = bytes.fromhex(
+        "e4 61"  # in al, 0x61
+        "e6 10"  # out 0x10, al
+    )
+    guest = make_guest(Entry.REAL, code, prepare=lambda vm: Pit(IrqChip(vm), speaker=speaker))
+    exit = guest.run()
+    assert isinstance(exit, Io)
+    assert exit.port == port
+
+
 def test_one_vm_has_one_irqchip(vm: Vm) -> None:
     IrqChip(vm)
     for make in (IrqChip, SplitIrqChip):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
 from pykvm import Device, GuestCrash, Machine, Mode, Stop, StopReason
 from pykvm.devices.sinks import NullSink
 from pykvm.errors import SinkError
+from pykvm.kvm import ioctl
+from pykvm.layout import I8042_COMMAND, PORT92
 from pykvm.memory import Gpa
 from tests.support.small_guests import OUT_30_THEN_HALT, SPIN, Recorder, stop_when
 
@@ -131,6 +134,72 @@ def test_output_before_a_stop_is_all_there() -> None:
         machine.load(code + SPIN)
         machine.run(timeout=0.3)
         assert machine.output == b"x" * 100
+
+
+def test_both_debug_consoles_are_one() -> None:
+    code = bytes.fromhex(
+        "b0 41"  # mov al, 'A'
+        "e6 e9"  # out 0xe9, al
+        "40"  # inc ax
+        "ba 02 04"  # mov dx, 0x402
+        "ee"  # out dx, al
+        "f4"  # hlt
+    )
+    with Machine("64K") as machine:
+        machine.load(code)
+        machine.run(timeout=10)
+        assert machine.debug_output == b"AB"
+
+
+def test_the_a20_gate_is_one_whichever_port_works_it() -> None:
+    with Machine("64K") as machine:
+        machine.ports.write(PORT92, 1, 0)
+        assert not machine.board.keyboard.a20
+        machine.ports.write(I8042_COMMAND, 1, 0xDF)  # the keyboard controller's "open A20"
+        assert machine.ports.read(PORT92, 1) == 0b10
+
+
+def test_what_intel_processors_need_is_there_before_the_vcpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = []
+    real = ioctl.call
+
+    def note(fd: int, name: str, argument: Any = 0) -> int:
+        names.append(name)
+        return real(fd, name, argument)
+
+    monkeypatch.setattr(ioctl, "call", note)
+    Machine("64K").close()
+    before = names[: names.index("KVM_CREATE_VCPU")]
+    assert {"KVM_SET_TSS_ADDR", "KVM_SET_IDENTITY_MAP_ADDR"} <= set(before)
+
+
+def test_posted_writes_come_before_the_access_that_followed_them() -> None:
+    order = []
+
+    class Told(Device):
+        def write(self, offset: int, size: int, value: int) -> None:
+            order.append(value)
+
+    class Shown:
+        def write(self, data: bytes) -> None:
+            order.extend(data)
+
+    code = bytes.fromhex(
+        "b0 01"  # mov al, 1
+        "e6 e9"  # out 0xe9, al
+        "40"  # inc ax
+        "e6 30"  # out 0x30, al
+        "40"  # inc ax
+        "e6 e9"  # out 0xe9, al
+        "f4"  # hlt
+    )
+    with Machine("64K", debug=Shown()) as machine:
+        machine.ports.attach(0x30, 1, Told())
+        machine.load(code)
+        machine.run(timeout=10)
+    assert order == [1, 2, 3]
 
 
 def test_posted_output_shows_while_the_guest_still_runs() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pykvm._shim import ffi, lib
 from pykvm.kvm.coalesced import CoalescedZone
-from pykvm.kvm.runloop import BUDGET_SPENT, PostedWrites
+from pykvm.kvm.runloop import BUDGET_SPENT, INTERRUPTED, PostedWrites
 from pykvm.memory import Gpa
 from tests.support.bare import Bare
+from tests.support.waiting import eventually
 
 PORT = 0x300
 
@@ -205,6 +207,64 @@ def test_coalesced_and_posted_writes_keep_the_guests_order(bare: Bare) -> None:
         PostedWrites(False, 0x30, 1, b"\0"),
         PostedWrites(True, MMIO, 1, b"\0"),
     ]
+
+
+def test_the_kernels_ring_wraps_around_and_loses_nothing(bare: Bare) -> None:
+    """400 writes through a ring of 170; those that find it full are exits of their own."""
+    code = bytes.fromhex(
+        "b8 00 a0"  # mov ax, 0xa000
+        "8e d8"  # mov ds, ax
+        "b9 90 01"  # mov cx, 400
+        "a2 04 00"  # mov [4], al
+        "40"  # inc ax
+        "e2 fa"  # loop back to the mov
+        "f4"  # hlt
+    )
+    got: list[int] = []
+    with CoalescedZone(bare.machine.vm, MMIO, 1):
+        bare.load(code)
+        while (reason := bare.loop.enter()) != lib.KVM_EXIT_HLT:
+            assert reason == lib.KVM_EXIT_MMIO
+            got += b"".join(run.data for run in bare.posted())
+            got.append(bare.loop.exit.data[0])
+        got += b"".join(run.data for run in bare.posted())
+    assert got == [n & 0xFF for n in range(400)]
+
+
+def test_an_interruption_brings_what_was_coalesced(bare: Bare) -> None:
+    code = bytes.fromhex(
+        "b8 00 a0"  # mov ax, 0xa000
+        "8e d8"  # mov ds, ax
+        "a2 04 00"  # mov [4], al
+        "eb fe"  # jmp $
+    )
+    got: list[PostedWrites] = []
+
+    def interrupted() -> bool:
+        bare.loop.set_timer(time.monotonic_ns() + 1_000_000, 0)
+        assert bare.loop.enter() == INTERRUPTED
+        got.extend(bare.posted())
+        return bool(got)
+
+    with CoalescedZone(bare.machine.vm, MMIO, 1):
+        bare.load(code)
+        assert eventually(interrupted)
+    assert got == [PostedWrites(True, MMIO, 1, b"\0")]
+
+
+def test_the_pieces_of_an_access_over_a_page_s_edge_have_no_route(bare: Bare) -> None:
+    code = bytes.fromhex(
+        "b8 00 a0"  # mov ax, 0xa000
+        "8e d8"  # mov ds, ax
+        "66 a3 fd 0f"  # mov [0xffd], eax
+        "f4"  # hlt
+    )
+    count = ffi.new("uint64_t *")
+    bare.routes.mmio.native(0xA0FFD, "shim_counter", count)
+    bare.load(code)
+    assert bare.loop.enter() == lib.KVM_EXIT_MMIO
+    assert io_exit(bare) == {"is_write": 1, "size": 3, "count": 1, "address": 0xA0FFD}
+    assert count[0] == 0
 
 
 def test_runs_are_of_one_size(bare: Bare) -> None:

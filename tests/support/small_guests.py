@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from pykvm import Device, Machine
+from tests.support.waiting import PATIENCE
 
 SPIN = bytes.fromhex(
     "eb fe"  # jmp $
@@ -35,5 +36,6 @@ class Recorder(Device):
 
 
 def stop_when(event: threading.Event, machine: Machine) -> None:
-    event.wait(30)
-    machine.stop()
+    """Stop `machine` once `event` is there; leave it to its timeout if that never comes."""
+    if event.wait(PATIENCE):
+        machine.stop()

@@ -51,7 +51,8 @@ def describe(exit: Exit) -> str:
         return "triple fault"
     if isinstance(exit, InternalError):
         what = "cannot emulate" if exit.suberror == 1 else f"internal error {exit.suberror} at"
-        return f"KVM {what} {exit.instruction.hex(' ') or 'an instruction'}"
+        # KVM tells no length: these bytes are enough for most instructions
+        return f"KVM {what} {exit.instruction[:8].hex(' ') or 'an instruction'}"
     if isinstance(exit, FailEntry):
         return f"the processor refused the state ({exit.hardware_reason:#x})"
     return f"unexpected exit {exit}"
