@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from contextlib import ExitStack
@@ -23,8 +24,6 @@ from pykvm.layout import DEFAULT_RAM, IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
 from pykvm.memory import Gpa, GuestMemory, parse_size
 
 if TYPE_CHECKING:
-    import os
-
     from pykvm.boot.state import BootState
     from pykvm.devices.sinks import Sink
     from pykvm.stats import Stats
@@ -140,7 +139,8 @@ class Machine:
 
         Args:
             image: a file's path, or an image's bytes.
-            mode: how to enter a flat image; by default real mode.
+            mode: how to enter a flat image; by default as its name's ending says: ".bin32" in
+                protected mode, ".bin64" in long mode, all others in real mode.
             load_address: where to load a flat image (guest-physical); by default 0x1000, or
                 0x7C00 for a boot sector.
             entry: where to enter (guest-physical); by default where the image says or begins.
@@ -152,8 +152,13 @@ class Machine:
             ImageError: it cannot be read or booted.
         """
         ram = self.memory.size
-        content = image if isinstance(image, bytes) else read_image(image, ram)
-        state = boot_image(content, ram, mode=mode, load_address=load_address, entry=entry)
+        if isinstance(image, bytes):
+            name, content = "", image
+        else:
+            name, content = os.fspath(image), read_image(image, ram)
+        state = boot_image(
+            content, ram, name=name, mode=mode, load_address=load_address, entry=entry
+        )
         for piece in state.pieces:
             self.memory.write(Gpa(piece.gpa), piece.data)
             self.memory.zero(Gpa(piece.gpa + len(piece.data)), piece.size - len(piece.data))

@@ -55,23 +55,35 @@ def _open_without_waiting(name: str, flags: int) -> int:
     return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def mode_by_name(name: str) -> Mode | None:
+    """How the file name's ending says that a flat image is entered, if it does.
+
+    ".bin32" is protected mode, ".bin64" long mode: a flat image itself cannot tell.
+    """
+    if name.endswith(".bin32"):
+        return Mode.PROTECTED
+    return Mode.LONG if name.endswith(".bin64") else None
+
+
 def boot_image(
     image: bytes,
     ram: int,
     *,
+    name: str = "",
     mode: Mode | None = None,
     load_address: int | None = None,
     entry: int | None = None,
 ) -> BootState:
     """How to start `image` on a machine with `ram` bytes of RAM.
 
-    An ELF file is entered by its class.  Without a mode or a load address, whole sectors whose
-    first one ends in 55 AA are a boot sector.  Anything else is a flat image, in real mode
-    unless told.
+    An ELF file is entered by its class.  Without a mode or an address, whole sectors whose first
+    one ends in 55 AA are a boot sector.  Anything else is a flat image, entered as told, else by
+    its name's ending, else in real mode.
 
     Args:
         image: the file's bytes.
         ram: bytes of RAM.
+        name: the file's name, if it has one.
         mode: how to enter a flat image; None for what the image itself says.
         load_address: where to load a flat image (guest-physical).
         entry: where to enter (guest-physical).
@@ -89,10 +101,13 @@ def boot_image(
         if load_address is not None:
             raise ImageError("ELF: it says itself where it is loaded: no load address, please")
         state = boot_elf(image, ram, entry=entry)
-    elif mode is None and load_address is None and entry is None and is_boot_sector(image):
-        state = boot_sector(image)
     else:
-        state = boot_flat(image, ram, mode or Mode.REAL, load_address=load_address, entry=entry)
+        told = mode or mode_by_name(name)
+        if told is None and load_address is None and entry is None and is_boot_sector(image):
+            state = boot_sector(image)
+        else:
+            flat_mode = told or Mode.REAL
+            state = boot_flat(image, ram, flat_mode, load_address=load_address, entry=entry)
     check_pieces(state.pieces, ram)
     return state
 

@@ -90,8 +90,8 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         choices=("auto", *(mode.value for mode in Mode)),
         default="auto",
         metavar="MODE",
-        help="how to enter a flat image: auto (default), real, protected or long; auto is real "
-        "mode, or what a bundled guest wants",
+        help="how to enter a flat image: auto (default), real, protected or long; auto is "
+        "protected for NAME.bin32, long for NAME.bin64, else real",
     )
     to.add_argument(
         "--load-addr",

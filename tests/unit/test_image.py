@@ -196,3 +196,24 @@ def test_pieces_must_not_overlap(spans: list[tuple[int, int]]) -> None:
 
 def test_pieces_may_touch() -> None:
     check_pieces((Piece(10, b"", 5, "b"), Piece(0, b"", 10, "a"), Piece(15, b"", 1, "c")), RAM)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("a/kernel.bin", Mode.REAL),
+        ("a/kernel.bin32", Mode.PROTECTED),
+        ("a/kernel.bin64", Mode.LONG),
+        ("bin64", Mode.REAL),
+        ("", Mode.REAL),
+    ],
+)
+def test_a_flat_image_is_entered_as_its_name_ends(name: str, mode: Mode) -> None:
+    assert boot_image(b"\xf4", RAM, name=name).mode is mode
+    assert boot_image(b"\xf4", RAM, name=name, mode=Mode.PROTECTED).mode is Mode.PROTECTED
+
+
+def test_a_name_that_tells_the_mode_makes_no_boot_sector() -> None:
+    sector = bytes(510) + b"\x55\xaa"
+    assert boot_image(sector, RAM, name="disk.bin").rip == 0x7C00
+    assert boot_image(sector, RAM, name="kernel.bin64").rip == 0x1000

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from pykvm import manifest
+from pykvm.boot.image import mode_by_name
 from pykvm.errors import ImageError
 from pykvm.manifest import Guest, find_guest, guests_folder, load_manifest
 from pykvm.x86 import Mode
 
 FOLDER = Path(__file__).resolve().parents[2] / "guests"
 GUESTS = load_manifest(FOLDER)
-IMAGES = {"real": ".bin", "protected": ".bin", "long": ".bin", "elf32": ".elf", "elf64": ".elf"}
+IMAGES = {"real": ".bin", "protected": ".bin32", "long": ".bin64", "elf32": ".elf", "elf64": ".elf"}
 SOURCES = sorted(
     source for folder in IMAGES for source in (FOLDER / folder).iterdir() if source.is_file()
 )
@@ -51,11 +52,9 @@ def test_every_source_says_what_it_is(source: Path) -> None:
 def test_every_guest_is_named_and_entered_as_its_source_says(guest: Guest) -> None:
     (source,) = [s for s in SOURCES if s.stem == guest.path.stem]
     assert guest.name == source.stem
-    by_folder = {"real": Mode.REAL, "protected": Mode.PROTECTED, "long": Mode.LONG}
-    if guest.name == "boot_sector":
-        assert guest.mode is None
-    else:
-        assert guest.mode is by_folder.get(source.parent.name)
+    by_folder = {"protected": Mode.PROTECTED, "long": Mode.LONG}
+    assert guest.mode is None
+    assert mode_by_name(guest.path.name) is by_folder.get(source.parent.name)
 
 
 def test_the_readme_lists_every_guest_in_order() -> None:
