@@ -159,6 +159,7 @@ class Machine:
         state = boot_image(
             content, ram, name=name, mode=mode, load_address=load_address, entry=entry
         )
+        self.cpus[0].settle()
         for piece in state.pieces:
             self.memory.write(Gpa(piece.gpa), piece.data)
             self.memory.zero(Gpa(piece.gpa + len(piece.data)), piece.size - len(piece.data))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 TICK_NS = 10_000_000
 """How long a posted write or a signal to the process may wait for Python, in ns."""
 
+SETTLING_EXITS = 4096
+"""More exits than any string instruction takes in real mode."""
+
 _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
 _HLT: int = lib.KVM_EXIT_HLT
@@ -59,7 +62,7 @@ class KvmCpu:
         stats: bool = False,
     ) -> None:
         self.index = index
-        self._running = False
+        self._running = self._has_run = False
         self.vcpu = Vcpu(vm, index)
         try:
             self.loop = RunLoop(self.vcpu, routes, count_ports=stats, timed=stats)
@@ -76,8 +79,27 @@ class KvmCpu:
         self._requests = requests
         self._lock = lock
 
+    def settle(self) -> None:
+        """Have KVM finish the access that the guest was stopped at; no further instruction runs.
+
+        KVM does so when it is entered again, and would write a register, or go on behind the
+        instruction, of whatever was loaded since (KVM API section 5, "immediate_exit").
+
+        Raises:
+            PykvmError: it is a string instruction that goes on and on.
+        """
+        self._refuse_while_running()
+        if not self._has_run:
+            return
+        self.loop.budget = NO_BUDGET
+        for _ in range(SETTLING_EXITS):
+            self.loop.kick()
+            if self.loop.enter() == INTERRUPTED:
+                return
+        raise PykvmError("the guest is in the middle of a long string instruction: make a new one")
+
     def load(self, state: BootState) -> None:
-        """Take the registers of `state`, everything else as after reset."""
+        """Take the registers of `state`; what it does not name and the guest changed, stays so."""
         regs = ffi.new("struct kvm_regs *")
         sregs = ffi.new("struct kvm_sregs *", self._reset_sregs[0])
         for name in ("rip", "rsp", "rdx", "rflags"):
@@ -95,7 +117,8 @@ class KvmCpu:
         """Run the guest until it stops (see `Cpu.run`)."""
         self._refuse_while_running()
         try:
-            self._running = True  # in here, so that no exception of a signal handler leaves it set
+            # in here, so that no exception of a signal handler leaves it set
+            self._running = self._has_run = True
             return self._run(deadline, max_exits)
         except UnclaimedAccess as error:
             snapshot = self._snapshot_if_possible()

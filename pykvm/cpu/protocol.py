@@ -16,8 +16,11 @@ class Cpu(Protocol):
     index: int
     """Its number, from 0."""
 
+    def settle(self) -> None:
+        """Finish the access that the guest was stopped at, so that another can be loaded."""
+
     def load(self, state: BootState) -> None:
-        """Take the registers of `state`, everything else as after reset."""
+        """Take the registers of `state`; what it does not name and the guest changed, stays so."""
 
     def run(self, deadline: int | None = None, max_exits: int | None = None) -> Stop:
         """Run the guest until it stops.

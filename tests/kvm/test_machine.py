@@ -249,3 +249,21 @@ def is_open(fd: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_read_under_way_does_not_reach_into_the_next_image() -> None:
+    """KVM finishes it when the processor runs again, which is after the next image is loaded."""
+    with Machine("64K") as machine:
+
+        class Stopping(Device):
+            def read(self, offset: int, size: int) -> int:
+                machine.stop()
+                return 0x55
+
+        machine.ports.attach(0x30, 1, Stopping())
+        machine.load(b"\xe4\x30" + HLT)  # in al, 0x30; hlt
+        assert machine.run(timeout=10).reason is StopReason.STOPPED
+        machine.load(HLT)
+        assert machine.run(timeout=10).reason is StopReason.HALTED
+        regs = machine.cpus[0].vcpu.get_regs()
+    assert (regs.rax, regs.rip) == (0, 0x1001)

@@ -137,8 +137,8 @@ def test_output_before_a_failure_of_the_host_is_delivered(monkeypatch: pytest.Mo
                 enter()
             raise KvmIoctlError("KVM_RUN", errno.EFAULT)
 
-        monkeypatch.setattr(loop, "enter", fail)
         machine.load(PRINT_THEN_HALT)
+        monkeypatch.setattr(loop, "enter", fail)
         with pytest.raises(KvmIoctlError):
             machine.run(timeout=10)
         assert machine.debug_output == b"xx"
