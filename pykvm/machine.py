@@ -49,7 +49,7 @@ class Machine:
         serial: where COM1 sends; by default the first 16 MiB are kept, for `output`.
         debug: where the debug consoles at 0xE9 and 0x402 send; by default kept likewise.
         strict: an access that no device claims crashes the guest.
-        stats: keep the counts and times that `stats` tells; costs some 0.1 us an exit.
+        stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
         system: an open `System` to use; it stays open.  By default /dev/kvm is opened.
 
     Attributes:

@@ -15,7 +15,7 @@ PAGE_SIZE = 4096
 class Bits:
     """The base of the registers below: a class whose attributes are bits.
 
-    Not `enum.IntFlag`: five of those take as long to create as a guest takes to boot.
+    Not `enum.IntFlag`: creating those is a measurable part of a short run's time.
     """
 
     @classmethod

@@ -33,7 +33,7 @@ def start_up_is_over() -> None:
     """Look for garbage again, but not among what there is already.
 
     Imports make a lot that could become garbage and does not.  Looking through it, at once and
-    when the interpreter ends, would take a tenth of a short command's time.
+    when the interpreter ends, would be felt in a short command.
     """
     if not gc.isenabled():
         gc.freeze()

@@ -67,7 +67,7 @@ class KvmCpu:
         try:
             self.loop = RunLoop(self.vcpu, routes, count_ports=stats, timed=stats)
             self.vcpu.set_cpuid2(vm.system.supported_cpuid_raw())
-            # cffi's own struct: `Sregs` would take as long to import as the guest to boot
+            # cffi's own struct: importing `Sregs`, a dataclass, would be felt in a short run
             self._reset_sregs = ffi.new("struct kvm_sregs *")
             ioctl.call(self.vcpu.fd, "KVM_GET_SREGS", self._reset_sregs)
         except BaseException:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from pykvm.devices.debug_exit import exit_status
 
 EXIT_TIMEOUT = 124
-EXIT_FAILURE = 125
 EXIT_CRASH = 126
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143

@@ -52,9 +52,15 @@ def test_every_source_says_what_it_is(source: Path) -> None:
 def test_every_guest_is_named_and_entered_as_its_source_says(guest: Guest) -> None:
     (source,) = [s for s in SOURCES if s.stem == guest.path.stem]
     assert guest.name == source.stem
-    by_folder = {"protected": Mode.PROTECTED, "long": Mode.LONG}
-    assert guest.mode is None
-    assert mode_by_name(guest.path.name) is by_folder.get(source.parent.name)
+    by_folder = {"real": Mode.REAL, "protected": Mode.PROTECTED, "long": Mode.LONG}
+    if guest.name == "boot_sector":
+        assert guest.mode is None
+    else:
+        assert guest.mode is by_folder.get(source.parent.name)
+    if guest.mode in (Mode.PROTECTED, Mode.LONG):
+        assert mode_by_name(guest.path.name) is guest.mode
+    else:
+        assert mode_by_name(guest.path.name) is None
 
 
 def test_the_readme_lists_every_guest_in_order() -> None:
