@@ -99,7 +99,11 @@ class KvmCpu:
         raise PykvmError("the guest is in the middle of a long string instruction: make a new one")
 
     def load(self, state: BootState) -> None:
-        """Take the registers of `state`; what it does not name and the guest changed, stays so."""
+        """Take the registers of `state`; what it does not name is as KVM made it."""
+        if self._has_run:
+            from pykvm.cpu.reset import reset
+
+            reset(self.vcpu)
         regs = ffi.new("struct kvm_regs *")
         sregs = ffi.new("struct kvm_sregs *", self._reset_sregs[0])
         for name in ("rip", "rsp", "rdx", "rflags"):

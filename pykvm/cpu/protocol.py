@@ -20,7 +20,7 @@ class Cpu(Protocol):
         """Finish the access that the guest was stopped at, so that another can be loaded."""
 
     def load(self, state: BootState) -> None:
-        """Take the registers of `state`; what it does not name and the guest changed, stays so."""
+        """Take the registers of `state`; what it does not name is as in a new processor."""
 
     def run(self, deadline: int | None = None, max_exits: int | None = None) -> Stop:
         """Run the guest until it stops.
