@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from pykvm.kvm import DebugControl
 from pykvm.kvm.exits import Debug, Hlt
-from pykvm.kvm.probes.bench import CODE, DATA, Entry, Guest
+from pykvm.kvm.probes.bench import CODE, DATA, HANDLER, Entry, Guest
 
 Make = Callable[..., Guest]
 
@@ -32,6 +33,7 @@ def test_single_step(make_guest: Make, entry: Entry) -> None:
     assert guest.run() == Hlt()
 
 
+@pytest.mark.needs("hw_breakpoint_long")
 def test_two_hardware_breakpoints(make_guest: Make) -> None:
     guest = make_guest(Entry.LONG, THREE_NOPS)
     guest.vcpu.set_guest_debug(
@@ -78,3 +80,27 @@ def test_a_software_breakpoint(make_guest: Make) -> None:
     exit = guest.run()
     assert isinstance(exit, Debug)
     assert (exit.exception, exit.pc) == (3, CODE + 1)
+
+
+BREAK_ITSELF = bytes.fromhex(
+    "0f 23 c0"  # mov dr0, rax
+    "0f 23 fb"  # mov dr7, rbx
+    "90"  # nop
+    "90"  # nop
+    "f4"  # hlt
+)
+SECOND_NOP = CODE + 7
+
+
+@pytest.mark.needs("guest_breakpoint")
+def test_a_guest_s_own_breakpoint_is_its_own(make_guest: Make) -> None:
+    """It reaches that guest's handler, and no other guest."""
+    ends = []
+    for dr7 in (0x402, 0x400):  # DR7: G0, then nothing
+        guest = make_guest(Entry.LONG, BREAK_ITSELF)
+        guest.put(HANDLER, b"\xf4")  # hlt
+        guest.gate(1, HANDLER)
+        guest.vcpu.set_regs(replace(guest.vcpu.get_regs(), rax=SECOND_NOP, rbx=dr7))
+        assert guest.run() == Hlt()
+        ends.append(guest.vcpu.get_regs().rip)
+    assert ends == [HANDLER + 1, CODE + len(BREAK_ITSELF)]

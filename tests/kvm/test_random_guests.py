@@ -11,6 +11,7 @@ from collections import Counter
 
 from pykvm import GuestCrash, Machine, Mode
 from pykvm.devices.sinks import BufferSink
+from pykvm.kvm import probes
 from pykvm.kvm.system import System
 from pykvm.layout import MIN_RAM
 from tests.support.leaks import nothing_left_behind
@@ -60,6 +61,11 @@ def random_guest(source: random.Random) -> bytes:
     return bytes(code)
 
 
+def writes_debug_registers(code: bytes) -> bool:
+    """Whether MOV to a debug register is in there; with or without prefixes, aligned or not."""
+    return b"\x0f\x23" in code
+
+
 def run_guest(system: System, code: bytes, mode: Mode, *, strict: bool) -> str:
     """How a guest ended, as one word; anything but a stop or a crash is ours and raises."""
     with Machine(
@@ -84,10 +90,15 @@ def test_random_guests_hurt_only_themselves() -> None:
     source = random.Random(SEED)
     ends: Counter[str] = Counter()
     with System() as system:
+        # where that fails, what such a guest sets may stay in force for those that come after it
+        debuggable = probes.result(system, "guest_breakpoint").ok
         run_guest(system, b"\xf4", Mode.REAL, strict=False)
         with nothing_left_behind():
             for number in range(GUESTS):
                 code = random_guest(source)
+                if writes_debug_registers(code) and not debuggable:
+                    ends["not run"] += 1
+                    continue
                 mode = source.choice(list(Mode))
                 try:
                     ends[run_guest(system, code, mode, strict=number % 4 == 0)] += 1

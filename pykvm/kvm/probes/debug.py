@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pykvm.kvm.exits import Debug, Hlt
 from pykvm.kvm.probes import probe
 from pykvm.kvm.probes.bench import CODE, DATA, HANDLER, Entry, Failed, Guest, code, describe, expect
-from pykvm.kvm.state import DebugControl
+from pykvm.kvm.state import DebugControl, DebugRegs
 from pykvm.kvm.system import System
 
 _DB, _BP = 1, 3
@@ -145,4 +145,18 @@ def trap_flag(stack: ExitStack, system: System) -> str:
     guest.gate(1, HANDLER)
     guest.run_to(Hlt)
     expect(guest.vcpu.get_regs().rax & _DR6_BS, _DR6_BS, "DR6.BS in the guest")
+    return "#DB reaches the guest"
+
+
+@probe("the guest's own breakpoints (DR0 to DR7)")
+def guest_breakpoint(stack: ExitStack, system: System) -> str:
+    guest = Guest(stack, system, Entry.LONG, _NOPS)
+    guest.put(HANDLER, _ON_DEBUG)
+    guest.gate(1, HANDLER)
+    # set from outside: QEMU 7.2's SVM keeps a breakpoint that MOV to DR7 made when the guest is
+    # gone, so that a guest of this probe would hurt those that come after it
+    guest.vcpu.set_debugregs(DebugRegs(db=(CODE + 2, 0, 0, 0), dr7=_DR7_EXECUTE_0))
+    guest.run_to(Hlt)
+    expect(guest.vcpu.get_regs().rip, HANDLER + len(_ON_DEBUG), "where the guest halted")
+    expect(guest.vcpu.get_regs().rax & _DR6_B0, _DR6_B0, "DR6.B0 in the guest")
     return "#DB reaches the guest"
