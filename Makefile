@@ -7,14 +7,21 @@ SHIM_SOURCES := setup.py $(wildcard csrc/*.c csrc/*.h csrc/*.py)
 C_SOURCES := $(wildcard csrc/*.c csrc/*.h benchmarks/*.c guests/*/*.c guests/*/*.h)
 PYTEST_ARGS ?=
 FUZZ_GUESTS ?= 100000
+SVM_ARGS ?=
 
-.PHONY: run test check fuzz bench guests lint types c-format c-warnings reproducible clean help
+.PHONY: run test test-svm hosts check fuzz bench guests lint types c-format c-warnings reproducible clean help
 
 run: $(INSTALLED) guests ## greet from a guest
 	@$(BIN)/pykvm run guests/hello.bin
 
 test: $(INSTALLED) guests ## run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-svm: $(INSTALLED) guests ## run the tests that need KVM on an emulated processor with SVM
+	@$(BIN)/python -m tests.svm.suite $(SVM_ARGS)
+
+hosts: $(INSTALLED) ## write the table of hosts in docs/testing.md from docs/hosts
+	@$(BIN)/python -m tests.support.hosts
 
 check: lint types c-format c-warnings reproducible ## style, types, warnings, reproducible guests
 
@@ -62,4 +69,4 @@ clean: ## remove everything that was built
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11

@@ -2,10 +2,12 @@
 
 Tests below `tests/kvm` and `tests/guests`, and those marked `needs()`, want a usable /dev/kvm.
 `needs("probe", ...)` wants those probes to pass, too; `pykvm doctor` lists them.
+`not_on_svm("reason")` keeps a test off the emulated machine of `make test-svm`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 WANT_KVM = (HERE / "kvm", HERE / "guests")
+ON_SVM = "PYKVM_SVM" in os.environ
+"""Whether this is the emulated machine of tests/svm."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what this host cannot do, in the words of what found out."""
+    stays_away = item.get_closest_marker("not_on_svm")
+    if stays_away is not None and ON_SVM:
+        pytest.skip(f"not on the emulated machine: {stays_away.args[0]}")
     marked = item.get_closest_marker("needs") is not None
     if not marked and not any(folder in item.path.parents for folder in WANT_KVM):
         return

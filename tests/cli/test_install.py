@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+pytestmark = pytest.mark.not_on_svm("builds wheels for minutes, and nothing in that depends on KVM")
+
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
     """Run a command that must succeed; returns its standard output."""

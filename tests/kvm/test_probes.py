@@ -108,12 +108,12 @@ def test_unwanted_exits_in_words(exit: Hlt, words: str) -> None:
     assert words in describe(exit)
 
 
-def run_pytest(folder: Path, text: str) -> str:
+def run_pytest(folder: Path, text: str, **variables: str) -> str:
     """What pytest says of a test file under the project's conftest."""
     tests = Path(__file__).parent.parent
     (folder / "test_it.py").write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-rs", "-q", "test_it.py"]
-    environment = {**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}"}
+    environment = {**os.environ, "PYTHONPATH": f"{tests}:{tests.parent}", **variables}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -141,3 +141,14 @@ def test_the_needs_mark_skips_with_the_probe_s_words(tmp_path: Path) -> None:
     out = run_pytest(tmp_path, text)
     assert "x87: no such luck" in out
     assert "1 passed, 1 skipped" in out
+
+
+def test_the_svm_mark_keeps_a_test_off_the_emulated_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYKVM_SVM", raising=False)
+    text = "import pytest\n@pytest.mark.not_on_svm('takes ages')\ndef test_a(): pass\n"
+    assert "1 passed" in run_pytest(tmp_path, text)
+    there = run_pytest(tmp_path, text, PYKVM_SVM="1")
+    assert "not on the emulated machine: takes ages" in there
+    assert "1 skipped" in there
