@@ -8,6 +8,7 @@ C_SOURCES := $(wildcard csrc/*.c csrc/*.h benchmarks/*.c guests/*/*.c guests/*/*
 PYTEST_ARGS ?=
 FUZZ_GUESTS ?= 100000
 SVM_ARGS ?=
+FUZZ_ACCESSES ?= 1000000
 
 .PHONY: run test test-svm hosts check fuzz bench guests lint types c-format c-warnings reproducible clean help
 
@@ -25,8 +26,9 @@ hosts: $(INSTALLED) ## write the table of hosts in docs/testing.md from docs/hos
 
 check: lint types c-format c-warnings reproducible ## style, types, warnings, reproducible guests
 
-fuzz: $(INSTALLED) ## run FUZZ_GUESTS random guests in one process
+fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests in one process; FUZZ_ACCESSES to each device
 	@PYKVM_FUZZ_GUESTS=$(FUZZ_GUESTS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_guests.py
+	@PYKVM_FUZZ_ACCESSES=$(FUZZ_ACCESSES) $(BIN)/python -m pytest -q tests/unit/devices/test_random_access.py
 
 bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
 	@$(BIN)/python benchmarks/loop_ratio.py

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from pykvm import layout
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.devices.a20 import A20Gate
+from pykvm.devices.acpi_pm import LENGTH, AcpiPm
+from pykvm.devices.byte_overlay import ByteOverlay
 from pykvm.devices.cmos import Cmos
 from pykvm.devices.debug_exit import DebugExit
 from pykvm.devices.debugcon import Debugcon
@@ -14,6 +16,7 @@ from pykvm.devices.i8042 import I8042
 from pykvm.devices.pci_config import PciConfig
 from pykvm.devices.port92 import Port92
 from pykvm.devices.post import Post
+from pykvm.devices.reset_control import ResetControl
 from pykvm.devices.uart16550 import Uart16550
 from pykvm.irq import IrqLine
 
@@ -35,6 +38,8 @@ class Board(NamedTuple):
     keyboard: I8042
     port92: Port92
     pci: PciConfig
+    reset_control: ResetControl
+    power: AcpiPm
 
 
 def build_board(
@@ -76,6 +81,8 @@ def build_board(
         ),
         port92=Port92(a20=a20, on_reset=reset_by("port 0x92")),
         pci=PciConfig(),
+        reset_control=ResetControl(on_reset=reset_by("the reset control register")),
+        power=AcpiPm(line(layout.SCI_IRQ), on_power_off=lambda: stop(Stop(StopReason.POWER_OFF))),
     )
     ports.attach(layout.COM1, 8, board.serial)
     ports.attach(layout.DEBUGCON, 1, board.debugcon)
@@ -86,5 +93,10 @@ def build_board(
     ports.attach(layout.I8042_DATA, 1, board.keyboard.data)
     ports.attach(layout.I8042_COMMAND, 1, board.keyboard.command)
     ports.attach(layout.PORT92, 1, board.port92)
-    ports.attach(layout.PCI_CONFIG, 8, board.pci)
+    ports.attach(
+        layout.PCI_CONFIG,
+        8,
+        ByteOverlay(board.pci, {layout.RESET_CONTROL - layout.PCI_CONFIG: board.reset_control}),
+    )
+    ports.attach(layout.ACPI_PM, LENGTH, board.power)
     return board

@@ -31,6 +31,22 @@ BOOT_DRIVE = 0x80
 IDENTITY_MAPPED = 4 * GIB
 """At least this much is mapped one to one for guests entered in long mode."""
 
+# ---- firmware's tables, in the BIOS area: RAM that no memory map may call free
+BIOS_AREA = 0xE_0000
+BIOS_AREA_END = 0x10_0000
+ACPI_TABLES = BIOS_AREA
+ACPI_TABLES_END = 0xF_0000
+MP_TABLES = ACPI_TABLES_END
+"""MultiProcessor Specification 1.4, chapter 4: in the BIOS area they are searched for from here."""
+
+# ---- interrupt controllers: where a PC has them, and KVM's after reset
+LOCAL_APIC = 0xFEE0_0000
+IOAPIC = 0xFEC0_0000
+IOAPIC_ID = 0
+IOAPIC_TIMER_PIN = 2
+"""The IOAPIC's input that ISA interrupt 0 is wired to.  All others go to the input of their own
+number, and input 0, the PICs' on a PC, has nothing; KVM itself would wire 0 to 0."""
+
 # ---- what KVM needs on Intel hosts (KVM API document, KVM_SET_TSS_ADDR,
 # KVM_SET_IDENTITY_MAP_ADDR): four pages below 4 GiB where nothing else is
 IDENTITY_MAP_ADDRESS = 0xFFFB_C000
@@ -47,10 +63,18 @@ DEBUG_EXIT = 0xF4
 COM1 = 0x3F8
 DEBUGCON_BIOS = 0x402
 """SeaBIOS's debug console; QEMU's `-device isa-debugcon,iobase=0x402`."""
+ACPI_PM = 0x600
+"""The ACPI registers, where QEMU's Q35 has them."""
 PCI_CONFIG = 0xCF8
+RESET_CONTROL = 0xCF9
 
 # ---- interrupt lines (ISA)
+TIMER_IRQ = 0
 KEYBOARD_IRQ = 1
+CASCADE_IRQ = 2
+"""Not a device's: the second PIC's request to the first."""
 COM1_IRQ = 4
 CMOS_IRQ = 8
+SCI_IRQ = 9
+"""ACPI's; the only level-triggered one."""
 MOUSE_IRQ = 12

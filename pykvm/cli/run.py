@@ -71,7 +71,7 @@ class Outcome(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether the guest ended itself in one of the usual ways, of which nothing is said."""
-        usual = (StopReason.HALTED, StopReason.DEBUG_EXIT)
+        usual = (StopReason.HALTED, StopReason.DEBUG_EXIT, StopReason.POWER_OFF)
         return self.stop is not None and self.stop.reason in usual
 
 

@@ -20,6 +20,8 @@ class StopReason(Enum):
     """HLT with nothing that could wake the processor."""
     DEBUG_EXIT = "debug-exit"
     """A write to the debug-exit device; `Stop.value` is what was written."""
+    POWER_OFF = "power-off"
+    """The guest switched the machine off, through ACPI."""
     RESET = "reset"
     """The guest asked for a reset; `Stop.detail` says through what."""
     TIMEOUT = "timeout"

@@ -13,8 +13,8 @@ class PciConfig(Device):
     """The address port at offset 0 and the data port at offset 4, each 4 bytes.
 
     Only a 32-bit access at offset 0 reaches the address latch; narrower ones there belong to
-    whatever else shares these ports, and nothing does (PCI Local Bus Specification 3.0,
-    3.2.2.3.2).  Every configuration space reads all ones, which is how an absent device looks.
+    whatever else shares these ports (PCI Local Bus Specification 3.0, 3.2.2.3.2).  Every
+    configuration space reads all ones, which is how an absent device looks.
     """
 
     name = "PCI configuration"

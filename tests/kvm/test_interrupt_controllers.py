@@ -129,6 +129,21 @@ def test_the_pit_claims_the_speaker_s_port_if_told(
     assert exit.port == port
 
 
+def test_the_pics_claim_their_edge_level_registers(make_guest: Make) -> None:
+    chips: list[IrqChip] = []
+    code = bytes.fromhex(
+        "ba d1 04"  # mov dx, 0x4d1
+        "b0 02"  # mov al, 2
+        "ee"  # out dx, al
+        "e6 10"  # out 0x10, al
+    )
+    guest = make_guest(Entry.REAL, code, prepare=lambda vm: chips.append(IrqChip(vm)))
+    exit = guest.run()
+    assert isinstance(exit, Io)
+    assert exit.port == 0x10
+    assert chips[0].get_pic(Chip.PIC_SLAVE).elcr == 2
+
+
 def test_one_vm_has_one_irqchip(vm: Vm) -> None:
     IrqChip(vm)
     for make in (IrqChip, SplitIrqChip):

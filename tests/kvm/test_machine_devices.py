@@ -30,6 +30,31 @@ def test_a_device_is_one_class_and_one_attach() -> None:
     assert device.seen == [("read", 2, 2, 0), ("write", 4, 2, 0xBEEF)]
 
 
+@pytest.mark.parametrize(
+    ("code", "stop"),
+    [
+        (
+            "ba 04 06"  # mov dx, 0x604
+            "b8 00 20"  # mov ax, 0x2000
+            "ef"  # out dx, ax
+            "f4",  # hlt
+            Stop(StopReason.POWER_OFF),
+        ),
+        (
+            "ba f9 0c"  # mov dx, 0xcf9
+            "b0 06"  # mov al, 6
+            "ee"  # out dx, al
+            "f4",  # hlt
+            Stop(StopReason.RESET, detail="the reset control register"),
+        ),
+    ],
+)
+def test_a_guest_switches_off_or_resets(code: str, stop: Stop) -> None:
+    with Machine() as machine:
+        machine.load(bytes.fromhex(code))
+        assert machine.run(timeout=10) == stop
+
+
 def test_string_input_reaches_the_device_element_by_element() -> None:
     code = bytes.fromhex(
         "ba 30 00"  # mov dx, 0x30

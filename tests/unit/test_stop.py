@@ -12,6 +12,7 @@ from pykvm.cpu.stop import Stop, StopReason, StopRequest
 
 STATUS = {
     StopReason.HALTED: 0,
+    StopReason.POWER_OFF: 0,
     StopReason.RESET: 0,
     StopReason.TIMEOUT: 124,
     StopReason.BUDGET: 0,
