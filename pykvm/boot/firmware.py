@@ -1,0 +1,37 @@
+"""What a PC's firmware leaves in RAM for kernels to find: the ACPI and the MP tables."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pykvm.boot.acpi import acpi_tables
+from pykvm.boot.mptable import mp_tables
+from pykvm.boot.state import Piece
+from pykvm.layout import BIOS_AREA_END
+
+
+class Firmware(NamedTuple):
+    """The tables of a machine.
+
+    Attributes:
+        rsdp: where ACPI's Root System Description Pointer is (guest-physical); 0 for none, as
+            boot protocols have it.
+        pieces: what goes into RAM; all of it within `layout.BIOS_AREA`.
+    """
+
+    rsdp: int
+    pieces: tuple[Piece, ...]
+
+
+def firmware_tables(cpus: int, ram: int) -> Firmware:
+    """The tables of a machine with `cpus` processors and `ram` bytes of RAM.
+
+    Less than 1 MiB of RAM has no BIOS area: such a machine gets none.
+
+    Raises:
+        ValueError: there is no processor, or more than the tables have room for.
+    """
+    if ram < BIOS_AREA_END:
+        return Firmware(0, ())
+    acpi = acpi_tables(cpus)
+    return Firmware(acpi.rsdp, (*acpi.pieces, mp_tables(cpus)))
