@@ -26,7 +26,10 @@ CONTROL_LENGTH = 2
 TMR = 1 << 0
 GBL = 1 << 5
 PWRBTN = 1 << 8
-ENABLE_BITS = TMR | GBL | PWRBTN
+RTC = 1 << 10
+"""The clock's alarm as an event to wake up by.  There is nothing to wake up from, so it never
+comes, as the FADT says; Linux enables it all the same, and looks whether it could."""
+ENABLE_BITS = TMR | GBL | PWRBTN | RTC
 
 # Bits of the control register (table 4-18).
 SCI_EN = 1 << 0

@@ -12,7 +12,7 @@ NS = 1_000_000_000
 HZ = 3_579_545
 HALF_TURN = 1 << 23
 STATUS, ENABLE, CONTROL, TIMER = 0x600, 0x602, 0x604, 0x608
-TMR, GBL, PWRBTN = 1 << 0, 1 << 5, 1 << 8
+TMR, GBL, PWRBTN, RTC = 1 << 0, 1 << 5, 1 << 8, 1 << 10
 SCI_EN, BM_RLD, GBL_RLS, SLP_EN = 1 << 0, 1 << 1, 1 << 2, 1 << 13
 
 
@@ -164,9 +164,9 @@ class TestStatusAndEnable:
         rig.write(STATUS + 1, 0xFF, 1)
         assert rig.read(STATUS) == 0
 
-    def test_enable_has_the_bits_of_what_there_is(self, rig: Rig) -> None:
+    def test_enable_has_the_bits_of_what_there_is_and_of_the_clock(self, rig: Rig) -> None:
         rig.write(ENABLE, 0xFFFF)
-        assert rig.read(ENABLE) == TMR | GBL | PWRBTN
+        assert rig.read(ENABLE) == TMR | GBL | PWRBTN | RTC
         rig.write(ENABLE, PWRBTN)
         assert rig.read(ENABLE) == PWRBTN
 
