@@ -74,19 +74,19 @@ def io_exit(bare: Bare) -> dict[str, Any]:
 
 def test_an_unrouted_write_comes_back_flat(bare: Bare) -> None:
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
     assert io_exit(bare) == {"is_write": 1, "size": 1, "count": 1, "address": PORT}
     assert bytes(ffi.buffer(bare.loop.exit.data, 1)) == b"A"
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
     assert bytes(ffi.buffer(bare.loop.exit.data, 1)) == b"B"
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.posted() == []
 
 
 def test_posted_writes_to_one_port_come_as_one_run(bare: Bare) -> None:
     bare.routes.ports.post_writes(PORT, 1, on=True)
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.posted() == [PostedWrites(False, PORT, 1, b"AB")]
     assert bare.posted() == []
 
@@ -95,31 +95,31 @@ def test_posting_can_be_taken_back(bare: Bare) -> None:
     bare.routes.ports.post_writes(PORT, 1, on=True)
     bare.routes.ports.post_writes(PORT, 1, on=False)
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
 
 
 def test_a_route_is_for_its_size_only(bare: Bare) -> None:
     bare.routes.ports.post_writes(PORT, 2, on=True)
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
     assert bare.posted() == []
 
 
 def test_a_read_is_answered_until_the_answer_is_taken_back(bare: Bare) -> None:
     bare.routes.ports.answer_reads(PORT, 2, 0xBEEF)
     bare.load(IN_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.cpu.vcpu.get_regs().rax == 0xBEEF
     bare.routes.ports.answer_reads(PORT, 2, None)
     bare.load(IN_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
     assert io_exit(bare) == {"is_write": 0, "size": 2, "count": 1, "address": PORT}
 
 
 def test_dropped_writes_leave_no_trace_but_the_count(bare: Bare) -> None:
     bare.routes.ports.drop_writes(PORT, 1)
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.posted() == []
     assert bare.loop.exits_by_port() == {PORT: 2}
 
@@ -127,7 +127,7 @@ def test_dropped_writes_leave_no_trace_but_the_count(bare: Bare) -> None:
 def test_string_output_is_posted_whole(bare: Bare) -> None:
     bare.routes.ports.post_writes(PORT, 2, on=True)
     bare.load(REP_OUTS)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     code = REP_OUTS + bytes(14 - len(REP_OUTS))
     assert bare.posted() == [PostedWrites(False, PORT, 2, code)]
 
@@ -135,7 +135,7 @@ def test_string_output_is_posted_whole(bare: Bare) -> None:
 def test_string_input_is_answered_element_by_element(bare: Bare) -> None:
     bare.routes.ports.answer_reads(PORT, 1, 0x5A)
     bare.load(REP_INS)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.machine.memory.read(Gpa(0x2000), 41) == b"\x5a" * 40 + b"\0"
 
 
@@ -143,11 +143,11 @@ def test_a_native_device_answers_both_ways(bare: Bare) -> None:
     latch = ffi.new("uint64_t *")
     assert bare.routes.ports.native(PORT, "shim_latch", latch)
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert latch[0] == ord("B")
     latch[0] = 0x1234
     bare.load(IN_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.cpu.vcpu.get_regs().rax == 0x1234
 
 
@@ -155,7 +155,7 @@ def test_a_native_device_is_called_for_each_element(bare: Bare) -> None:
     count = ffi.new("uint64_t *")
     bare.routes.ports.native(PORT, "shim_counter", count)
     bare.load(REP_INS)
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert count[0] == 40
     assert bare.machine.memory.read(Gpa(0x2000), 40) == bytes(range(1, 41))
 
@@ -163,9 +163,9 @@ def test_a_native_device_is_called_for_each_element(bare: Bare) -> None:
 def test_mmio_has_routes_of_its_own(bare: Bare) -> None:
     bare.routes.mmio.post_writes(MMIO, 1, on=True)
     bare.load(MMIO_OUT_MMIO_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
     assert bare.posted() == [PostedWrites(True, MMIO, 1, b"\0")]
-    assert bare.loop.enter() == lib.KVM_EXIT_HLT
+    assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.posted() == [PostedWrites(True, MMIO, 1, b"\0")]
 
 
@@ -174,7 +174,7 @@ def test_mmio_routes_are_exact_and_bounded(bare: Bare) -> None:
         bare.routes.mmio.post_writes(MMIO + 8 + i, 1, on=True)
     assert bare.routes.cdata.mmio_count == 32
     bare.load(MMIO_OUT_MMIO_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_MMIO
+    assert bare.enter() == lib.KVM_EXIT_MMIO
     assert io_exit(bare) == {"is_write": 1, "size": 1, "count": 1, "address": MMIO}
 
 
@@ -183,7 +183,7 @@ def test_when_all_routes_are_taken_accesses_stay_pythons(bare: Bare) -> None:
         bare.routes.ports.post_writes(port, 1, on=True)
     bare.routes.ports.post_writes(PORT, 1, on=True)
     bare.load(OUT_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
 
 
 def test_a_native_device_is_routed_both_ways_or_not_at_all(bare: Bare) -> None:
@@ -192,7 +192,7 @@ def test_a_native_device_is_routed_both_ways_or_not_at_all(bare: Bare) -> None:
     count = ffi.new("uint64_t *")
     assert not bare.routes.ports.native(PORT, "shim_counter", count)  # room for one of its two
     bare.load(IN_THEN_HALT)
-    assert bare.loop.enter() == lib.KVM_EXIT_IO
+    assert bare.enter() == lib.KVM_EXIT_IO
     assert count[0] == 0
 
 
@@ -200,7 +200,7 @@ def test_coalesced_and_posted_writes_keep_the_guests_order(bare: Bare) -> None:
     bare.routes.ports.post_writes(0x30, 1, on=True)
     with CoalescedZone(bare.machine.vm, MMIO, 1):
         bare.load(MMIO_OUT_MMIO_HALT)
-        assert bare.loop.enter() == lib.KVM_EXIT_HLT
+        assert bare.enter() == lib.KVM_EXIT_HLT
         assert bare.loop.exits_by_reason() == {lib.KVM_EXIT_IO: 1, lib.KVM_EXIT_HLT: 1}
     assert bare.posted() == [
         PostedWrites(True, MMIO, 1, b"\0"),
@@ -223,7 +223,7 @@ def test_the_kernels_ring_wraps_around_and_loses_nothing(bare: Bare) -> None:
     got: list[int] = []
     with CoalescedZone(bare.machine.vm, MMIO, 1):
         bare.load(code)
-        while (reason := bare.loop.enter()) != lib.KVM_EXIT_HLT:
+        while (reason := bare.enter()) != lib.KVM_EXIT_HLT:
             assert reason == lib.KVM_EXIT_MMIO
             got += b"".join(run.data for run in bare.posted())
             got.append(bare.loop.exit.data[0])
@@ -262,7 +262,7 @@ def test_the_pieces_of_an_access_over_a_page_s_edge_have_no_route(bare: Bare) ->
     count = ffi.new("uint64_t *")
     bare.routes.mmio.native(0xA0FFD, "shim_counter", count)
     bare.load(code)
-    assert bare.loop.enter() == lib.KVM_EXIT_MMIO
+    assert bare.enter() == lib.KVM_EXIT_MMIO
     assert io_exit(bare) == {"is_write": 1, "size": 3, "count": 1, "address": 0xA0FFD}
     assert count[0] == 0
 
@@ -277,7 +277,7 @@ def test_runs_are_of_one_size(bare: Bare) -> None:
     )
     with CoalescedZone(bare.machine.vm, MMIO, 8):
         bare.load(code)
-        assert bare.loop.enter() == lib.KVM_EXIT_HLT
+        assert bare.enter() == lib.KVM_EXIT_HLT
     assert bare.posted() == [
         PostedWrites(True, MMIO, 1, b"\0"),
         PostedWrites(True, MMIO, 2, b"\0\xa0"),
@@ -289,7 +289,7 @@ def test_a_full_log_loses_nothing(bare: Bare) -> None:
     bare.load(b"\xba\x00\x03" + OUT_FOREVER)
     bare.loop.budget = 70_000
     got = 0
-    while (reason := bare.loop.enter()) != BUDGET_SPENT:
+    while (reason := bare.enter()) != BUDGET_SPENT:
         got += sum(len(run.data) for run in bare.posted())
         assert reason == lib.KVM_EXIT_IO, "the log is full: this write is Python's"
         got += 1
@@ -301,9 +301,9 @@ def test_the_budget_is_exact(bare: Bare) -> None:
     bare.routes.ports.drop_writes(0, 1)
     bare.load(b"\x31\xd2" + OUT_FOREVER)  # xor dx, dx
     bare.loop.budget = 25
-    assert bare.loop.enter() == BUDGET_SPENT
+    assert bare.enter() == BUDGET_SPENT
     assert bare.loop.exits_by_reason() == {lib.KVM_EXIT_IO: 25}
-    assert bare.loop.enter() == BUDGET_SPENT
+    assert bare.enter() == BUDGET_SPENT
     bare.loop.budget = 3
-    assert bare.loop.enter() == BUDGET_SPENT
+    assert bare.enter() == BUDGET_SPENT
     assert bare.loop.exits_by_reason() == {lib.KVM_EXIT_IO: 28}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pykvm.kvm.runloop import PostedWrites
+from pykvm.kvm.runloop import INTERRUPTED, PostedWrites
 from pykvm.machine import Machine
 
 
@@ -18,6 +18,15 @@ class Bare:
     def load(self, code: bytes) -> None:
         """Put real-mode code at 0x1000 and the processor at it."""
         self.machine.load(code)
+
+    def enter(self) -> int:
+        """Run the loop until it says something else than "interrupted".
+
+        The last tick of a machine that this thread ran before may be left, and interrupts once.
+        """
+        while (reason := self.loop.enter()) == INTERRUPTED:
+            pass
+        return reason
 
     def posted(self) -> list[PostedWrites]:
         """What is in the event log; it is empty then."""
