@@ -57,6 +57,10 @@ class CapabilityMissing(PykvmError):
         self.capability = capability
 
 
+class CpuModelError(PykvmError):
+    """A processor that cannot be had: an unknown feature, or one that the host does not offer."""
+
+
 class ImageError(PykvmError):
     """A guest image cannot be booted: unreadable, malformed, or too large for its machine."""
 
