@@ -73,6 +73,12 @@ _VMMCALL = code(
     "0f 01 d9",  # vmmcall
     "f4",  # hlt
 )
+_CPUID = code(
+    "b8 01 00 00 00",  # mov eax, 1
+    "0f a2",  # cpuid
+    "89 c8",  # mov eax, ecx
+    "f4",  # hlt
+)
 _RDMSR = code(
     "b9 45 23 01 00",  # mov ecx, 0x12345
     "0f 32",  # rdmsr
@@ -159,3 +165,15 @@ def msr_exits(stack: ExitStack, system: System) -> str:
     guest.vcpu.page.reply_msr(0x99)
     expect(_rax_at_hlt(guest), 0x99, "RAX")
     return "the host's answer reaches the guest"
+
+
+@probe("CPUID without a feature that was left out")
+def cpuid_left_out(stack: ExitStack, system: System) -> str:
+    guest = Guest(stack, system, Entry.LONG, _CPUID)
+    table = system.supported_cpuid_raw()
+    for entry in table.entries[0 : table.nent]:
+        if entry.function == 1:
+            entry.ecx = 0
+    guest.vcpu.set_cpuid2(table)
+    expect(_rax_at_hlt(guest), 0, "leaf 1 ECX")
+    return "what KVM_SET_CPUID2 leaves out, the guest does not find"
