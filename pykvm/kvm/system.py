@@ -161,6 +161,11 @@ def read_cpuid(fd: int, name: str) -> Any:
                 raise
             count *= 2
         else:
+            # KVM_GET_CPUID2 may leave nent as it was (Linux 6.1 does); then zeros follow the leaves
+            last = table.entries + table.nent - 1
+            while table.nent > 1 and not any(ffi.buffer(last, ffi.sizeof(last[0]))[:]):
+                table.nent -= 1
+                last -= 1
             return table
 
 
