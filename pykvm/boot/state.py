@@ -36,7 +36,8 @@ class BootState(NamedTuple):
     Attributes:
         mode: the operating mode it is entered in.
         pieces: what lies in RAM.
-        rip, rsp, rdx, rflags: those registers; the other general registers are 0.
+        rip, rsp, rflags: those registers.
+        rax, rbx, rcx, rdx, rsi, rdi, rbp: those registers; R8 to R15 are 0.
         cs: the code segment.
         data: the segment in DS, ES, FS and GS.
         ss: the stack segment.
@@ -48,7 +49,13 @@ class BootState(NamedTuple):
     pieces: tuple[Piece, ...]
     rip: int
     rsp: int
+    rax: int = 0
+    rbx: int = 0
+    rcx: int = 0
     rdx: int = 0
+    rsi: int = 0
+    rdi: int = 0
+    rbp: int = 0
     rflags: int = Rflags.FIXED
     cs: Segment = real_segment(0, code=True)
     data: Segment = real_segment(0)

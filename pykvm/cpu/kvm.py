@@ -106,7 +106,7 @@ class KvmCpu:
             reset(self.vcpu)
         regs = ffi.new("struct kvm_regs *")
         sregs = ffi.new("struct kvm_sregs *", self._reset_sregs[0])
-        for name in ("rip", "rsp", "rdx", "rflags"):
+        for name in ("rip", "rsp", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rflags"):
             setattr(regs, name, getattr(state, name))
         for name in ("cr0", "cr3", "cr4", "efer"):
             setattr(sregs, name, getattr(state, name))
