@@ -31,6 +31,17 @@ BOOT_DRIVE = 0x80
 IDENTITY_MAPPED = 4 * GIB
 """At least this much is mapped one to one for guests entered in long mode."""
 
+# ---- a BIOS's data
+BIOS_DATA = 0x400
+"""The BIOS data area, behind the real-mode interrupt vectors."""
+
+EBDA = 0x9_FC00
+"""The extended BIOS data area.  From here to 1 MiB nothing is free on a PC: video memory and
+ROMs follow."""
+
+TEXT_SCREEN = 0xB_8000
+"""Where a PC's text screen is."""
+
 # ---- firmware's tables, in the BIOS area: RAM that no memory map may call free
 BIOS_AREA = 0xE_0000
 BIOS_AREA_END = 0x10_0000
@@ -51,6 +62,7 @@ number, and input 0, the PICs' on a PC, has nothing; KVM itself would wire 0 to 
 # KVM_SET_IDENTITY_MAP_ADDR): four pages below 4 GiB where nothing else is
 IDENTITY_MAP_ADDRESS = 0xFFFB_C000
 TSS_ADDRESS = IDENTITY_MAP_ADDRESS + PAGE_SIZE
+KVM_PAGES_END = TSS_ADDRESS + 3 * PAGE_SIZE
 
 # ---- ports
 I8042_DATA = 0x60

@@ -1,0 +1,83 @@
+"""The machine's memory map, as firmware tells it: typed ranges of physical addresses.
+
+The types are those of the ACPI specification 6.5, table 15.3 (address range types); all boot
+protocols share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from pykvm.layout import (
+    BIOS_AREA_END,
+    EBDA,
+    HIGH_RAM_BASE,
+    IDENTITY_MAP_ADDRESS,
+    IOAPIC,
+    KVM_PAGES_END,
+    LOCAL_APIC,
+    LOW_RAM_END,
+)
+from pykvm.x86 import PAGE_SIZE
+
+USABLE = 1
+RESERVED = 2
+ACPI = 3
+"""ACPI tables: the guest may use the memory once it has read them."""
+NVS = 4
+
+
+class Range(NamedTuple):
+    """A range of physical addresses.
+
+    Attributes:
+        base: the first address.
+        size: in bytes.
+        type: USABLE, RESERVED, ACPI or NVS.
+    """
+
+    base: int
+    size: int
+    type: int
+
+    @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.base + self.size
+
+
+_ALWAYS_RESERVED = (
+    Range(EBDA, BIOS_AREA_END - EBDA, RESERVED),
+    Range(IOAPIC, PAGE_SIZE, RESERVED),
+    Range(LOCAL_APIC, PAGE_SIZE, RESERVED),
+    Range(IDENTITY_MAP_ADDRESS, KVM_PAGES_END - IDENTITY_MAP_ADDRESS, RESERVED),
+)
+
+
+def memory_map(ram: int, reserved: Iterable[Range] = ()) -> tuple[Range, ...]:
+    """The ranges of a machine with `ram` bytes of RAM, in order, none over another.
+
+    Args:
+        ram: bytes of RAM.
+        reserved: what firmware keeps, in RAM or elsewhere; a later one wins over an earlier one.
+    """
+    low = min(ram, LOW_RAM_END)
+    layers = [Range(0, low, USABLE), Range(HIGH_RAM_BASE, ram - low, USABLE)]
+    layers += [r for r in (*_ALWAYS_RESERVED, *reserved) if r.size > 0]
+    edges = sorted({edge for r in layers for edge in (r.base, r.end)})
+    found: list[Range] = []
+    for base, end in pairwise(edges):
+        type_ = next((r.type for r in reversed(layers) if r.base <= base < r.end), None)
+        if type_ is None:
+            continue
+        if found and found[-1].end == base and found[-1].type == type_:
+            base = found.pop().base  # noqa: PLW2901 - it goes on where that one began
+        found.append(Range(base, end - base, type_))
+    return tuple(found)
+
+
+def usable(ranges: Iterable[Range]) -> tuple[Range, ...]:
+    """Those that a guest may use at once."""
+    return tuple(r for r in ranges if r.type == USABLE)
