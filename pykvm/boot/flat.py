@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from pykvm.boot.state import BootState, Piece
 from pykvm.boot.tables import long_state, protected_state
 from pykvm.errors import ImageError
 from pykvm.layout import BOOT_DRIVE, BOOT_SECTOR_ADDRESS, FLAT_LOAD_ADDRESS, GIB, HIGH_RAM_BASE
 from pykvm.x86 import Mode, real_segment
+
+if TYPE_CHECKING:
+    from pykvm.boot.e820 import Range
 
 SECTOR = 512
 REAL_MODE_REACH = 0x10_0000
@@ -30,6 +36,7 @@ def boot_flat(
     *,
     load_address: int | None = None,
     entry: int | None = None,
+    reserved: Sequence[Range] = (),
 ) -> BootState:
     """A flat image, entered at `entry` in `mode`.
 
@@ -42,6 +49,7 @@ def boot_flat(
         mode: how to enter it.
         load_address: guest-physical; default 0x1000.
         entry: guest-physical; default where it is loaded.
+        reserved: where boot tables must not lie.
 
     Raises:
         ImageError: the image is empty, or the entry is outside of it or out of the mode's reach.
@@ -58,10 +66,10 @@ def boot_flat(
     piece = Piece(load, image, len(image), "the image")
     stack = 0 if load == HIGH_RAM_BASE else load
     if mode is Mode.LONG:
-        return long_state(ram, (piece,), start, stack)
+        return long_state(ram, (piece,), start, stack, reserved=reserved)
     if mode is Mode.PROTECTED:
         _check_reach(start, PROTECTED_MODE_REACH, mode)
-        return protected_state(ram, (piece,), start, stack)
+        return protected_state(ram, (piece,), start, stack, reserved=reserved)
     _check_reach(start, REAL_MODE_REACH, mode)
     return _real_state(piece, start)
 

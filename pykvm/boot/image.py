@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pykvm.boot.flat import boot_flat, boot_sector, is_boot_sector
-from pykvm.boot.state import BootState, Piece
+from pykvm.boot.kinds import find_multiboot, has_linux_header, is_elf
+from pykvm.boot.pieces import check_pieces
+from pykvm.boot.request import Module, Request
+from pykvm.boot.state import BootState
 from pykvm.errors import ImageError
-from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END, MIB
+from pykvm.layout import MIB
 from pykvm.x86 import Mode
 
-ELF_MAGIC = b"\x7fELF"
+if TYPE_CHECKING:
+    from pykvm.boot.e820 import Range
 
 UNLOADED_MAX = 256 * MIB
 """How much larger than RAM a file may be: symbols and debug information are not loaded."""
@@ -73,67 +79,54 @@ def boot_image(
     mode: Mode | None = None,
     load_address: int | None = None,
     entry: int | None = None,
+    cmdline: str = "",
+    modules: Sequence[Module] = (),
+    rsdp: int = 0,
+    reserved: Sequence[Range] = (),
 ) -> BootState:
     """How to start `image` on a machine with `ram` bytes of RAM.
 
-    An ELF file is entered by its class.  Without a mode or an address, whole sectors whose first
-    one ends in 55 AA are a boot sector.  Anything else is a flat image, entered as told, else by
-    its name's ending, else in real mode.
+    What the image is, it says itself; the first of these that fits:
+
+    1. a Multiboot header: Multiboot, in protected mode;
+    2. a Linux setup header: the Linux/x86 boot protocol, 32-bit, or 64-bit with Mode.LONG;
+    3. an ELF file: PVH where a note says so, else at its entry point in the mode of its class;
+    4. without a mode or an address, whole sectors whose first one ends in 55 AA: a boot sector;
+    5. a flat image, entered as told, else by its name's ending, else in real mode.
 
     Args:
         image: the file's bytes.
         ram: bytes of RAM.
         name: the file's name, if it has one.
-        mode: how to enter a flat image; None for what the image itself says.
+        mode: how to enter it; None for what the image itself says.
         load_address: where to load a flat image (guest-physical).
         entry: where to enter (guest-physical).
+        cmdline: the kernel's command line.
+        modules: what is loaded beside the kernel; for Linux, one behind the other, the initrd.
+        rsdp: guest-physical address of the ACPI root pointer (RSDP); 0 for none.
+        reserved: what firmware keeps: it is free of pieces, and part of the guest's memory map.
 
     Raises:
         ImageError: the image is malformed, contradicts the arguments, or does not fit into RAM.
     """
-    if image.startswith(ELF_MAGIC):
-        from pykvm.boot.elf import boot_elf, elf_mode
+    request = Request(ram, entry, cmdline, tuple(modules), rsdp, tuple(reserved))
+    if is_elf(image) or has_linux_header(image) or find_multiboot(image) is not None:
+        from pykvm.boot.kernel import boot_kernel
 
-        if mode not in (None, elf_mode(image)):
-            raise ImageError(
-                f"ELF: its class asks for {elf_mode(image).value} mode, not {mode.value} mode"
-            )
-        if load_address is not None:
-            raise ImageError("ELF: it says itself where it is loaded: no load address, please")
-        state = boot_elf(image, ram, entry=entry)
+        state = boot_kernel(image, request, mode, load_address)
     else:
+        request.refuse_extras("a flat image", "it knows no boot protocol")
         told = mode or mode_by_name(name)
         if told is None and load_address is None and entry is None and is_boot_sector(image):
             state = boot_sector(image)
         else:
-            flat_mode = told or Mode.REAL
-            state = boot_flat(image, ram, flat_mode, load_address=load_address, entry=entry)
-    check_pieces(state.pieces, ram)
+            state = boot_flat(
+                image,
+                ram,
+                told or Mode.REAL,
+                load_address=load_address,
+                entry=entry,
+                reserved=request.reserved,
+            )
+    check_pieces(state.pieces, ram, request.reserved)
     return state
-
-
-def check_pieces(pieces: tuple[Piece, ...], ram: int) -> None:
-    """Each piece in RAM, none over another.
-
-    Raises:
-        ImageError: naming the first piece that is not.
-    """
-    previous: Piece | None = None
-    for piece in sorted(pieces, key=lambda p: p.gpa):
-        if not _in_ram(piece, ram):
-            raise ImageError(
-                f"{piece.name} at {piece.gpa:#x}-{piece.end - 1:#x} is not inside the guest's "
-                f"{ram >> 10} KiB of RAM (more: -m)"
-            )
-        if previous is not None and piece.gpa < previous.end:
-            raise ImageError(
-                f"{piece.name} at {piece.gpa:#x}-{piece.end - 1:#x} overlaps {previous.name} "
-                f"at {previous.gpa:#x}-{previous.end - 1:#x}"
-            )
-        previous = piece
-
-
-def _in_ram(piece: Piece, ram: int) -> bool:
-    low = min(ram, LOW_RAM_END)
-    high = HIGH_RAM_BASE + ram - low
-    return 0 <= piece.gpa <= piece.end <= low or HIGH_RAM_BASE <= piece.gpa <= piece.end <= high

@@ -1,7 +1,7 @@
 """The tables that flat protected and long mode need, and the states that use them.
 
-They lie in the last pages of RAM below the hole, out of the way of images: first the GDT's page,
-then (long mode) one PML4, the page-directory-pointer tables and the page directories of an
+They lie in the last free pages of RAM below the hole, out of the way of images: first the GDT's
+page, then (long mode) one PML4, the page-directory-pointer tables and the page directories of an
 identity mapping by 2 MiB pages.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import struct
 from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.boot.state import BootState, Piece
 from pykvm.errors import ImageError
@@ -25,8 +27,20 @@ from pykvm.x86 import (
     flat_data,
 )
 
-CODE_SELECTOR = 0x08
-DATA_SELECTOR = 0x10
+if TYPE_CHECKING:
+    from pykvm.boot.e820 import Range
+
+
+class Selectors(NamedTuple):
+    """Where code and data have their descriptors in the GDT."""
+
+    code: int
+    data: int
+
+
+SELECTORS = Selectors(code=0x08, data=0x10)
+LINUX_SELECTORS = Selectors(code=0x10, data=0x18)
+"""__BOOT_CS and __BOOT_DS of the Linux/x86 boot protocol."""
 
 _PRESENT_WRITABLE = 0x3
 _PAGE_SIZE_BIT = 0x80
@@ -85,7 +99,36 @@ def _links(first: int, count: int) -> bytes:
     return entries.tobytes()
 
 
-def protected_state(ram: int, pieces: tuple[Piece, ...], entry: int, stack: int) -> BootState:
+def _flat_gdt(code: Segment, data: Segment) -> bytes:
+    """The two and, below them, descriptors that are not present."""
+    return gdt(
+        *(
+            Segment(limit=0, selector=selector, type=0, present=0, s=0)
+            for selector in range(8, code.selector, 8)
+        ),
+        code,
+        data,
+    )
+
+
+def _place(ram: int, size: int, reserved: Sequence[Range]) -> int:
+    """The highest page in low RAM from which on `size` bytes are not reserved; below 0: none."""
+    base = min(ram, LOW_RAM_END) - size
+    for taken in sorted(reserved, key=lambda r: r.end, reverse=True):
+        if taken.base < base + size and base < taken.end:
+            base = taken.base // PAGE_SIZE * PAGE_SIZE - size
+    return base
+
+
+def protected_state(
+    ram: int,
+    pieces: tuple[Piece, ...],
+    entry: int,
+    stack: int,
+    *,
+    reserved: Sequence[Range] = (),
+    selectors: Selectors = SELECTORS,
+) -> BootState:
     """Flat 32-bit protected mode, paging off.
 
     Args:
@@ -93,10 +136,17 @@ def protected_state(ram: int, pieces: tuple[Piece, ...], entry: int, stack: int)
         pieces: the image.
         entry: physical address of the first instruction.
         stack: initial ESP; 0 for the highest place below the tables.
+        reserved: where the tables must not lie.
+        selectors: where the segments' descriptors are.
+
+    Raises:
+        ImageError: the tables do not fit into RAM.
     """
-    code, data = flat_code(CODE_SELECTOR, Mode.PROTECTED), flat_data(DATA_SELECTOR)
-    table = gdt(code, data)
-    base = min(ram, LOW_RAM_END) - PAGE_SIZE
+    code, data = flat_code(selectors.code, Mode.PROTECTED), flat_data(selectors.data)
+    table = _flat_gdt(code, data)
+    base = _place(ram, PAGE_SIZE, reserved)
+    if base < 0:
+        raise ImageError("there is no room for the boot GDT: more RAM (-m) is due")
     return BootState(
         mode=Mode.PROTECTED,
         pieces=(*pieces, Piece(base, table, PAGE_SIZE, "the boot GDT")),
@@ -111,22 +161,30 @@ def protected_state(ram: int, pieces: tuple[Piece, ...], entry: int, stack: int)
     )
 
 
-def long_state(ram: int, pieces: tuple[Piece, ...], entry: int, stack: int) -> BootState:
+def long_state(
+    ram: int,
+    pieces: tuple[Piece, ...],
+    entry: int,
+    stack: int,
+    *,
+    reserved: Sequence[Range] = (),
+    selectors: Selectors = SELECTORS,
+) -> BootState:
     """64-bit mode with RAM, and at least the first 4 GiB, mapped one to one.
 
     SSE is enabled (CR4.OSFXSR): compilers use it for 64-bit code without asking.
 
     Args:
-        ram, pieces, entry, stack: as for `protected_state`.
+        ram, pieces, entry, stack, reserved, selectors: as for `protected_state`.
 
     Raises:
         ImageError: the tables do not fit into RAM.
     """
-    code, data = flat_code(CODE_SELECTOR, Mode.LONG), flat_data(DATA_SELECTOR)
-    table = gdt(code, data)
+    code, data = flat_code(selectors.code, Mode.LONG), flat_data(selectors.data)
+    table = _flat_gdt(code, data)
     mapped = max(ram_end(ram), IDENTITY_MAPPED)
     size = PAGE_SIZE + len(identity_map(0, mapped))
-    base = min(ram, LOW_RAM_END) - size
+    base = _place(ram, size, reserved)
     if base < 0:
         raise ImageError(f"long mode needs {size >> 10} KiB for its tables: more RAM (-m) is due")
     paging = base + PAGE_SIZE

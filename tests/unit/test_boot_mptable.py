@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from pykvm.boot.firmware import firmware_tables
-from pykvm.boot.image import check_pieces
 from pykvm.boot.mptable import mp_tables
+from pykvm.boot.pieces import check_pieces
 from pykvm.layout import GIB, KIB, MIB
 from tests.unit.acpi_reader import Ram, madt_entries, tables_from
 

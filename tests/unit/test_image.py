@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from pykvm.boot import boot_image, read_image
-from pykvm.boot.image import UNLOADED_MAX, check_pieces
+from pykvm.boot.e820 import ACPI, Range
+from pykvm.boot.image import UNLOADED_MAX
+from pykvm.boot.pieces import check_pieces
 from pykvm.boot.state import Piece
 from pykvm.errors import ImageError
 from pykvm.layout import GIB, HIGH_RAM_BASE, KIB, LOW_RAM_END, MIB
@@ -192,6 +194,14 @@ def test_pieces_must_not_overlap(spans: list[tuple[int, int]]) -> None:
     pieces = tuple(Piece(gpa, b"", size, f"piece {gpa}") for gpa, size in spans)
     with pytest.raises(ImageError, match=r"piece \d at .* overlaps piece \d at"):
         check_pieces(pieces, RAM)
+
+
+def test_pieces_must_not_lie_over_what_firmware_keeps() -> None:
+    kept = [Range(100, 50, ACPI), Range(110, 5, ACPI), Range(1 << 40, 5, ACPI), Range(150, 5, ACPI)]
+    check_pieces((Piece(90, b"", 10, "below"), Piece(155, b"", 1, "above")), RAM, kept)
+    for gpa, size in ((99, 2), (100, 1), (120, 1), (149, 1), (154, 9), (0, 200)):
+        with pytest.raises(ImageError, match=r"it at .* overlaps what|what firmware keeps .* it"):
+            check_pieces((Piece(gpa, b"", size, "it"),), RAM, kept)
 
 
 def test_pieces_may_touch() -> None:
