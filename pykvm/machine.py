@@ -24,6 +24,9 @@ from pykvm.layout import DEFAULT_RAM, IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
 from pykvm.memory import Gpa, GuestMemory, parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pykvm.boot.request import Module
     from pykvm.boot.state import BootState
     from pykvm.devices.sinks import Sink
     from pykvm.stats import Stats
@@ -134,16 +137,21 @@ class Machine:
         mode: Mode | None = None,
         load_address: int | None = None,
         entry: int | None = None,
+        cmdline: str = "",
+        modules: Sequence[Module] = (),
     ) -> BootState:
         """Put an image into RAM and the first processor at its entry.
 
         Args:
             image: a file's path, or an image's bytes.
-            mode: how to enter a flat image; by default as its name's ending says: ".bin32" in
-                protected mode, ".bin64" in long mode, all others in real mode.
+            mode: how to enter it, where it leaves a choice.  A flat image: by default as its
+                name's ending says: ".bin32" in protected mode, ".bin64" in long mode, all others
+                in real mode.  A Linux kernel: by default in protected mode, else in long mode.
             load_address: where to load a flat image (guest-physical); by default 0x1000, or
                 0x7C00 for a boot sector.
             entry: where to enter (guest-physical); by default where the image says or begins.
+            cmdline: the kernel's command line (Multiboot, PVH, Linux).
+            modules: what is loaded beside the kernel; for Linux, one behind the other, its initrd.
 
         Returns:
             where everything went.
@@ -157,7 +165,14 @@ class Machine:
         else:
             name, content = os.fspath(image), read_image(image, ram)
         state = boot_image(
-            content, ram, name=name, mode=mode, load_address=load_address, entry=entry
+            content,
+            ram,
+            name=name,
+            mode=mode,
+            load_address=load_address,
+            entry=entry,
+            cmdline=cmdline,
+            modules=modules,
         )
         self.cpus[0].settle()
         for piece in state.pieces:

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import NamedTuple, TypeVar, cast
 
+from pykvm.boot.module_file import ModuleFile, parse_module
 from pykvm.errors import GuestMemoryError, ImageError
 from pykvm.memory import parse_size
 from pykvm.x86 import Mode
@@ -29,6 +30,8 @@ class Guest(NamedTuple):
         mode: how a flat image is entered; None for what the image itself says.
         load_address: where a flat image is loaded (guest-physical); None for the default.
         memory: bytes of RAM; None for the default.
+        cmdline: its command line.
+        modules: what is loaded beside it.
         needs: the probes that must pass.
         attach: the devices that it needs and that a plain machine lacks.
         input: what comes in on COM1.
@@ -44,6 +47,8 @@ class Guest(NamedTuple):
     mode: Mode | None
     load_address: int | None
     memory: int | None
+    cmdline: str
+    modules: tuple[ModuleFile, ...]
     needs: tuple[str, ...]
     attach: tuple[str, ...]
     input: bytes
@@ -123,6 +128,8 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
         mode=None if mode is None else Mode(mode),
         load_address=table.take("load_address", int, None),
         memory=None if memory is None else parse_size(memory),
+        cmdline=table.take("cmdline", str, ""),
+        modules=tuple(_module(folder, text) for text in table.take_list("modules", str)),
         needs=tuple(table.take_list("needs", str)),
         attach=tuple(table.take_list("attach", str)),
         input=table.bytes_of("input", table.take("input", str, "")),
@@ -135,6 +142,11 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
     )
     table.done()
     return guest
+
+
+def _module(folder: Path, text: str) -> ModuleFile:
+    module = parse_module(text)
+    return module._replace(path=str(folder / module.path))
 
 
 _REQUIRED = object()

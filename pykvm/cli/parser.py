@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pykvm.cli.streams import say, write_error
+
+if TYPE_CHECKING:
+    from pykvm.boot.module_file import ModuleFile
 
 EXIT_USAGE = 2
 HELP_WIDTH = 98
@@ -71,6 +74,13 @@ def address(text: str) -> int:
     if not 0 <= value < 1 << 64:
         raise argparse.ArgumentTypeError(f"{text!r} is not an address: write it like 0x7c00")
     return value
+
+
+def module(text: str) -> ModuleFile:
+    """A file and the string that goes with it: FILE[,CMDLINE]."""
+    from pykvm.boot.module_file import parse_module
+
+    return parse_module(text)
 
 
 def seconds(text: str) -> float:

@@ -1,9 +1,9 @@
 """Run a guest image.
 
-IMAGE is a file (flat binary, boot sector or ELF executable) or the name of a
-bundled guest, such as hello.  What the guest sends to its first serial port is
-printed, and what is typed goes there.  At a terminal, Ctrl-A x leaves and
-Ctrl-A h helps.
+IMAGE is a file (Linux bzImage, Multiboot, PVH or plain ELF kernel, boot sector
+or flat binary) or the name of a bundled guest, such as hello.  What the guest
+sends to its first serial port is printed, and what is typed goes there.  At a
+terminal, Ctrl-A x leaves and Ctrl-A h helps.
 
 exit status:
   0          the guest halted, or asked for a reset
@@ -33,6 +33,8 @@ from pykvm.x86 import Mode
 if TYPE_CHECKING:
     import argparse
 
+    from pykvm.boot import Module
+    from pykvm.boot.module_file import ModuleFile
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import BufferSink
@@ -90,8 +92,9 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         choices=("auto", *(mode.value for mode in Mode)),
         default="auto",
         metavar="MODE",
-        help="how to enter a flat image: auto (default), real, protected or long; auto is "
-        "protected for NAME.bin32, long for NAME.bin64, else real",
+        help="how to enter the image: auto (default), real, protected or long; for a flat image "
+        "auto is protected for NAME.bin32, long for NAME.bin64, else real; kernels say it "
+        "themselves, and Linux may be entered in long mode, too",
     )
     to.add_argument(
         "--load-addr",
@@ -104,6 +107,24 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         type=parser.address,
         metavar="ADDR",
         help="where to enter (default: where the image says or begins)",
+    )
+    to.add_argument(
+        "--append",
+        metavar="TEXT",
+        help="the kernel's command line",
+    )
+    to.add_argument(
+        "--initrd",
+        metavar="FILE",
+        help="a Linux kernel's initial RAM disk; for others, the first module",
+    )
+    to.add_argument(
+        "--module",
+        action="append",
+        type=parser.module,
+        metavar="FILE[,CMDLINE]",
+        help="a file to load beside the kernel, and the string it gets with it (default: FILE); "
+        "may be given again; write ,, for a comma in FILE",
     )
     to.add_argument(
         "--timeout",
@@ -172,6 +193,8 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             mode=None if args.mode == "auto" else Mode(args.mode),
             load_address=args.load_addr,
             entry=args.entry,
+            cmdline=args.append or "",
+            modules=_read_modules(args, machine.memory.size),
         )
         outcome = _run(machine, line, signals, args.timeout)
         return outcome._replace(
@@ -202,7 +225,20 @@ def _find_image(args: argparse.Namespace) -> str:
         args.memory = guest.memory
     if args.load_addr is None:
         args.load_addr = guest.load_address
+    if args.append is None:
+        args.append = guest.cmdline
+    if args.initrd is None and args.module is None:
+        args.module = guest.modules
     return str(guest.path)
+
+
+def _read_modules(args: argparse.Namespace, ram: int) -> list[Module]:
+    files: list[ModuleFile] = list(args.module or ())
+    if args.initrd is not None:
+        from pykvm.boot.module_file import ModuleFile
+
+        files.insert(0, ModuleFile(args.initrd, args.initrd))
+    return [file.read(ram) for file in files]
 
 
 def _run(

@@ -66,7 +66,13 @@ def _built() -> None:
 
 def load(machine: Machine, guest: Guest) -> None:
     """Put a bundled guest into its machine."""
-    machine.load(guest.path, mode=guest.mode, load_address=guest.load_address)
+    machine.load(
+        guest.path,
+        mode=guest.mode,
+        load_address=guest.load_address,
+        cmdline=guest.cmdline,
+        modules=[file.read(machine.memory.size) for file in guest.modules],
+    )
 
 
 @pytest.mark.parametrize(

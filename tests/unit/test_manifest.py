@@ -9,6 +9,7 @@ import pytest
 
 from pykvm import manifest
 from pykvm.boot.image import mode_by_name
+from pykvm.boot.module_file import ModuleFile
 from pykvm.errors import ImageError
 from pykvm.manifest import Guest, find_guest, guests_folder, load_manifest
 from pykvm.x86 import Mode
@@ -16,6 +17,7 @@ from pykvm.x86 import Mode
 FOLDER = Path(__file__).resolve().parents[2] / "guests"
 GUESTS = load_manifest(FOLDER)
 IMAGES = {"real": ".bin", "protected": ".bin32", "long": ".bin64", "elf32": ".elf", "elf64": ".elf"}
+IMAGES["multiboot"] = ".elf"
 SOURCES = sorted(
     source for folder in IMAGES for source in (FOLDER / folder).iterdir() if source.is_file()
 )
@@ -78,6 +80,8 @@ def test_defaults(tmp_path: Path) -> None:
             mode=None,
             load_address=None,
             memory=None,
+            cmdline="",
+            modules=(),
             needs=(),
             attach=(),
             input=b"",
@@ -90,6 +94,8 @@ def test_defaults(tmp_path: Path) -> None:
 
 
 def test_every_key(tmp_path: Path) -> None:
+    first = ModuleFile(str(tmp_path / "a.bin"), "first one")
+    second = ModuleFile(str(tmp_path / "b.bin"), "b.bin")
     text = """
     [[guest]]
     name = "two"
@@ -98,6 +104,8 @@ def test_every_key(tmp_path: Path) -> None:
     mode = "long"
     load_address = 0x200000
     memory = "64K"
+    cmdline = "one two"
+    modules = ["a.bin,first one", "b.bin"]
     needs = ["long_mode", "sse"]
     attach = ["scratch-mmio"]
     input = "\\u0004\\u00ff"
@@ -113,6 +121,8 @@ def test_every_key(tmp_path: Path) -> None:
         mode=Mode.LONG,
         load_address=0x200000,
         memory=65536,
+        cmdline="one two",
+        modules=(first, second),
         needs=("long_mode", "sse"),
         attach=("scratch-mmio",),
         input=b"\x04\xff",
@@ -133,6 +143,8 @@ def test_every_key(tmp_path: Path) -> None:
         (LEAST + 'mode = "virtual"', "guest one has no mode 'virtual'"),
         (LEAST + 'memory = "much"', "'much' is not a memory size"),
         (LEAST + "memory = 65536", "guest one has 65536 for memory"),
+        (LEAST + "cmdline = 3", "guest one has 3 for cmdline"),
+        (LEAST + "modules = [3]", "guest one has 3 in modules"),
         (LEAST + "status = true", "guest one has True for status"),
         (LEAST + 'needs = ["sse", 2]', "guest one has 2 in needs"),
         (LEAST + 'input = "\\u0100"', "guest one has characters in input that are no bytes"),
