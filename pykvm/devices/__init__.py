@@ -9,6 +9,7 @@ from pykvm.devices.cmos import Cmos
 from pykvm.devices.debug_exit import DebugExit, exit_status
 from pykvm.devices.debugcon import Debugcon
 from pykvm.devices.i8042 import I8042
+from pykvm.devices.ioapic import IoApic
 from pykvm.devices.pci_config import PciConfig
 from pykvm.devices.port92 import Port92
 from pykvm.devices.post import Post
@@ -28,6 +29,7 @@ __all__ = [
     "DebugExit",
     "Debugcon",
     "FdSink",
+    "IoApic",
     "NullSink",
     "PciConfig",
     "Port92",
