@@ -185,6 +185,19 @@ class GuestMemory:
         view[:head] = bytes(head)
         view[head + pages :] = bytes(length - head - pages)
 
+    def forget_mapping(self, page: Gpa) -> None:
+        """Have the host forget its page table entry of the page at `page`, which stays as it is.
+
+        KVM forgets its own with it, so the guest's next access has it map the page anew.
+
+        Raises:
+            GuestMemoryError: it is not RAM.
+        """
+        self.view(page, PAGE_SIZE).release()
+        index = next(i for i, r in enumerate(self.regions) if r.gpa <= page < r.end)
+        # of a shared mapping: the page itself stays in the file
+        self._maps[index].madvise(mmap.MADV_DONTNEED, page - self.regions[index].gpa, PAGE_SIZE)
+
     def close(self) -> None:
         """Give the memory back.  A mapping that somebody still has a view of goes with it."""
         regions, self.regions = self.regions, ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -288,3 +289,28 @@ def test_the_second_mapping_failing_undoes_the_first(monkeypatch: pytest.MonkeyP
     with pytest.raises(GuestMemoryError, match="cannot map 4 GiB"):
         GuestMemory(4 * GIB)
     assert (process.num_fds(), mappings()) == before
+
+
+def test_forgetting_a_mapping_keeps_what_the_page_holds() -> None:
+    with GuestMemory(5 << 30) as memory:
+        for page in (0x5000, (4 << 30) + 0x5000):
+            memory.write(Gpa(page), b"kept")
+            assert resident(memory, page)
+            memory.forget_mapping(Gpa(page))
+            assert not resident(memory, page)
+            assert memory.read(Gpa(page), 4) == b"kept"
+
+
+@pytest.mark.parametrize("page", [3 << 30, (3 << 30) - 0x800, 1 << 40])
+def test_only_ram_has_a_mapping_to_forget(page: int) -> None:
+    with GuestMemory(5 << 30) as memory, pytest.raises(GuestMemoryError, match="not inside"):
+        memory.forget_mapping(Gpa(page))
+
+
+def resident(memory: GuestMemory, page: int) -> bool:
+    """Whether this process has a page table entry for a guest page (proc(5), pagemap: bit 63)."""
+    with memory.view(Gpa(page), 4096) as view:
+        address = ctypes.addressof(ctypes.c_char.from_buffer(view))
+    with open("/proc/self/pagemap", "rb") as pagemap:
+        pagemap.seek(address // 4096 * 8)
+        return int.from_bytes(pagemap.read(8), "little") >> 63 == 1
