@@ -28,7 +28,7 @@ check: lint types c-format c-warnings reproducible ## style, types, warnings, re
 
 fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests in one process; FUZZ_ACCESSES to each device
 	@PYKVM_FUZZ_GUESTS=$(FUZZ_GUESTS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_guests.py
-	@PYKVM_FUZZ_ACCESSES=$(FUZZ_ACCESSES) $(BIN)/python -m pytest -q tests/unit/devices/test_random_access.py
+	@PYKVM_FUZZ_ACCESSES=$(FUZZ_ACCESSES) $(BIN)/python -m pytest -q tests/unit/devices/test_random_access*.py
 
 bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
 	@$(BIN)/python benchmarks/loop_ratio.py

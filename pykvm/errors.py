@@ -73,6 +73,10 @@ class BusError(PykvmError):
     """An attachment that overlaps another one, or does not fit its bus."""
 
 
+class FwCfgError(PykvmError):
+    """A fw_cfg item or file that cannot be: its key, its name or its size."""
+
+
 class UnclaimedAccess(PykvmError):
     """A guest access that no device claims, on a machine that was asked to be strict."""
 

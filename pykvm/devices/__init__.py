@@ -8,6 +8,7 @@ from pykvm.devices.byte_overlay import ByteOverlay
 from pykvm.devices.cmos import Cmos
 from pykvm.devices.debug_exit import DebugExit, exit_status
 from pykvm.devices.debugcon import Debugcon
+from pykvm.devices.fw_cfg import FwCfg
 from pykvm.devices.i8042 import I8042
 from pykvm.devices.ioapic import IoApic
 from pykvm.devices.pci_config import PciConfig
@@ -29,6 +30,7 @@ __all__ = [
     "DebugExit",
     "Debugcon",
     "FdSink",
+    "FwCfg",
     "IoApic",
     "NullSink",
     "PciConfig",
