@@ -12,6 +12,8 @@ from pykvm.devices.byte_overlay import ByteOverlay
 from pykvm.devices.cmos import Cmos
 from pykvm.devices.debug_exit import DebugExit
 from pykvm.devices.debugcon import Debugcon
+from pykvm.devices.fw_cfg import DMA_LENGTH, PORTS_LENGTH, DmaMemory, FwCfg
+from pykvm.devices.fw_cfg_items import E820_RAM, E820_RESERVED, e820_file
 from pykvm.devices.i8042 import I8042
 from pykvm.devices.pci_config import PciConfig
 from pykvm.devices.port92 import Port92
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from pykvm.bus import Bus
     from pykvm.devices.sinks import Sink
+    from pykvm.memory import Gpa
 
 
 class Board(NamedTuple):
@@ -40,12 +43,14 @@ class Board(NamedTuple):
     pci: PciConfig
     reset_control: ResetControl
     power: AcpiPm
+    fw_cfg: FwCfg
 
 
 def build_board(
     ports: Bus,
     *,
     ram: int,
+    memory: DmaMemory,
     serial: Sink,
     debug: Sink,
     line: Callable[[int], IrqLine],
@@ -55,7 +60,8 @@ def build_board(
 
     Args:
         ports: the port bus.
-        ram: bytes of RAM, for the CMOS to tell.
+        ram: bytes of RAM, for the CMOS and fw_cfg to tell.
+        memory: the RAM itself, for DMA.
         serial: where COM1 sends.
         debug: where the debug consoles send.
         line: gives the interrupt line of an ISA interrupt number.
@@ -83,7 +89,9 @@ def build_board(
         pci=PciConfig(),
         reset_control=ResetControl(on_reset=reset_by("the reset control register")),
         power=AcpiPm(line(layout.SCI_IRQ), on_power_off=lambda: stop(Stop(StopReason.POWER_OFF))),
+        fw_cfg=FwCfg(memory, ram=ram),
     )
+    board.fw_cfg.add_file("etc/e820", e820_file(memory_map(ram)))
     ports.attach(layout.COM1, 8, board.serial)
     ports.attach(layout.DEBUGCON, 1, board.debugcon)
     ports.attach(layout.DEBUGCON_BIOS, 1, board.debugcon)
@@ -99,4 +107,39 @@ def build_board(
         ByteOverlay(board.pci, {layout.RESET_CONTROL - layout.PCI_CONFIG: board.reset_control}),
     )
     ports.attach(layout.ACPI_PM, LENGTH, board.power)
+    ports.attach(layout.FW_CFG, PORTS_LENGTH, board.fw_cfg.ports)
+    ports.attach(layout.FW_CFG_DMA, DMA_LENGTH, board.fw_cfg.dma)
     return board
+
+
+def memory_map(ram: int) -> list[tuple[int, int, int]]:
+    """What firmware is told of memory: (start, length, type) of `ram` bytes of RAM and of the
+    pages that KVM needs.  What it keeps for itself it works out, and tells the guest; for kernels
+    that are booted without firmware, `pykvm.boot.e820` says that."""
+    low = min(ram, layout.LOW_RAM_END)
+    ranges = [(0, low, E820_RAM), (*layout.KVM_PAGES, E820_RESERVED)]
+    if ram > low:
+        ranges.append((layout.HIGH_RAM_BASE, ram - low, E820_RAM))
+    return ranges
+
+
+def attach_testdev(
+    ports: Bus,
+    mmio: Bus,
+    *,
+    line: Callable[[int], IrqLine],
+    flush: Callable[[Gpa], None],
+) -> None:
+    """Attach the test device, which test kernels for KVM look for; see `pykvm.devices.testdev`.
+
+    Args:
+        ports, mmio: the buses.
+        line: gives the interrupt line of a number, 0 to 23.
+        flush: has the host forget its mapping of the page at a guest-physical address.
+    """
+    from pykvm.devices import testdev
+
+    ports.attach(layout.TESTDEV_SCRATCH, testdev.SCRATCH_LENGTH, testdev.ScratchPort())
+    ports.attach(layout.TESTDEV_FLUSH, testdev.FLUSH_LENGTH, testdev.PageFlush(flush))
+    ports.attach(layout.TESTDEV_LINES, testdev.LINES, testdev.LinePorts(line))
+    mmio.attach(layout.TESTDEV_MEMORY, testdev.MEMORY_LENGTH, testdev.ScratchMemory())

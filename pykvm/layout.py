@@ -62,7 +62,8 @@ number, and input 0, the PICs' on a PC, has nothing; KVM itself would wire 0 to 
 # KVM_SET_IDENTITY_MAP_ADDR): four pages below 4 GiB where nothing else is
 IDENTITY_MAP_ADDRESS = 0xFFFB_C000
 TSS_ADDRESS = IDENTITY_MAP_ADDRESS + PAGE_SIZE
-KVM_PAGES_END = TSS_ADDRESS + 3 * PAGE_SIZE
+KVM_PAGES = (IDENTITY_MAP_ADDRESS, 4 * PAGE_SIZE)
+"""All of them: where they start, and their length in bytes."""
 
 # ---- ports
 I8042_DATA = 0x60
@@ -75,10 +76,19 @@ DEBUG_EXIT = 0xF4
 COM1 = 0x3F8
 DEBUGCON_BIOS = 0x402
 """SeaBIOS's debug console; QEMU's `-device isa-debugcon,iobase=0x402`."""
+FW_CFG = 0x510
+FW_CFG_DMA = 0x514
 ACPI_PM = 0x600
 """The ACPI registers, where QEMU's Q35 has them."""
 PCI_CONFIG = 0xCF8
 RESET_CONTROL = 0xCF9
+
+# ---- the test device, where QEMU's pc-testdev has it
+TESTDEV_SCRATCH = 0xE0
+TESTDEV_FLUSH = 0xE4
+TESTDEV_LINES = 0x2000
+TESTDEV_MEMORY = 0xFF00_0000
+"""Guest-physical; the others are ports."""
 
 # ---- interrupt lines (ISA)
 TIMER_IRQ = 0

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pykvm._shim import ffi
-from pykvm.board import build_board
+from pykvm.board import attach_testdev, build_board
 from pykvm.boot import boot_image, read_image
 from pykvm.bus import MEMORY_SPACE, PORT_SPACE, Bus
 from pykvm.cpu.kvm import KvmCpu
@@ -52,6 +52,7 @@ class Machine:
         serial: where COM1 sends; by default the first 16 MiB are kept, for `output`.
         debug: where the debug consoles at 0xE9 and 0x402 send; by default kept likewise.
         strict: an access that no device claims crashes the guest.
+        testdev: attach the test device that test kernels for KVM look for.
         stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
         system: an open `System` to use; it stays open.  By default /dev/kvm is opened.
 
@@ -77,6 +78,7 @@ class Machine:
         serial: Sink | None = None,
         debug: Sink | None = None,
         strict: bool = False,
+        testdev: bool = False,
         stats: bool = False,
         system: System | None = None,
     ) -> None:
@@ -93,16 +95,24 @@ class Machine:
         self.routes = Routes()
         self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
-        self.board = build_board(
-            self.ports,
-            ram=size,
-            serial=self._serial_sink,
-            debug=self._debug_sink,
-            line=lambda _: IrqLine(),
-            stop=self._requests.post,
-        )
         with ExitStack() as undo:
             self.memory = undo.enter_context(GuestMemory(size))
+            self.board = build_board(
+                self.ports,
+                ram=size,
+                memory=self.memory,
+                serial=self._serial_sink,
+                debug=self._debug_sink,
+                line=lambda _: IrqLine(),
+                stop=self._requests.post,
+            )
+            if testdev:
+                attach_testdev(
+                    self.ports,
+                    self.mmio,
+                    line=lambda _: IrqLine(),
+                    flush=self.memory.forget_mapping,
+                )
             if system is None:
                 system = undo.enter_context(System())
             self.vm = undo.enter_context(Vm(system))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from pykvm.boot import Module
     from pykvm.boot.module_file import ModuleFile
+    from pykvm.cli.fw_cfg import FwCfgOption
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import BufferSink
@@ -143,6 +144,20 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "--strict", action="store_true", help="an access that no device answers is a crash"
     )
     to.add_argument(
+        "--fw-cfg",
+        type=_fw_cfg,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="name=NAME,string=TEXT or name=NAME,file=PATH: a file for the guest to read through "
+        "fw_cfg; NAME begins with opt/; may be repeated",
+    )
+    to.add_argument(
+        "--testdev",
+        action="store_true",
+        help="attach the device that test kernels for KVM look for, as QEMU's pc-testdev",
+    )
+    to.add_argument(
         "--stats", action="store_true", help="tell exits and times on standard error at the end"
     )
     to.add_argument(
@@ -177,6 +192,7 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     from pykvm.machine import Machine
 
     image = _find_image(args)
+    files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
         SerialLine(args.serial, capture=args.json) as line,
@@ -185,9 +201,12 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             serial=line.sink,
             debug=NullSink(),
             strict=args.strict,
+            testdev=args.testdev,
             stats=counted,
         ) as machine,
     ):
+        for name, content in files:
+            machine.board.fw_cfg.add_file(name, content)
         machine.load(
             image,
             mode=None if args.mode == "auto" else Mode(args.mode),
@@ -278,3 +297,9 @@ def _serial(text: str) -> str:
     from argparse import ArgumentTypeError
 
     raise ArgumentTypeError(f"{text!r} is not stdio, null, pty or file:PATH")
+
+
+def _fw_cfg(text: str) -> FwCfgOption:
+    from pykvm.cli.fw_cfg import parse
+
+    return parse(text)

@@ -44,6 +44,7 @@ with_kvm = pytest.mark.needs()
         (["run", "x", "--timeout", "inf"], "argument --timeout: 'inf' is not a number of seconds"),
         (["run", "x", "--serial", "tty"], "'tty' is not stdio, null, pty or file:PATH"),
         (["run", "x", "--serial", "file:"], "'file:' is not stdio, null, pty or file:PATH"),
+        (["run", "x", "--fw-cfg", "opt/a"], "'opt/a' is not one name and one content"),
         (["doctor", "now"], "unrecognized arguments: now"),
         (["ruin"], "'ruin' is not a command: run, doctor"),
         (["--jsno"], "unrecognized arguments: --jsno"),

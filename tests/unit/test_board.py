@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
-from pykvm.board import Board, build_board
-from pykvm.bus import PORT_SPACE, Bus
+from pykvm import layout
+from pykvm.board import Board, attach_testdev, build_board
+from pykvm.bus import MEMORY_SPACE, PORT_SPACE, Bus
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.devices import NullSink
 from pykvm.irq import IrqLine
+from pykvm.memory import Gpa, GuestMemory
 
 
 class Rig:
     """A board, the lines it asked for, and the stops it asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, ram: int = 16 << 20) -> None:
         self.lines: dict[int, IrqLine] = {}
         self.stops: list[Stop] = []
         self.ports = Bus("port", PORT_SPACE, strict=True)
+        self.memory = GuestMemory(1 << 20)
         self.board: Board = build_board(
             self.ports,
-            ram=16 << 20,
+            ram=ram,
+            memory=self.memory,
             serial=NullSink(),
             debug=NullSink(),
             line=self._line,
@@ -67,3 +73,46 @@ def test_the_power_button_interrupts_through_line_9(rig: Rig) -> None:
     rig.ports.write(0x602, 2, 0x100)
     rig.board.power.press_power_button()
     assert rig.lines[9].level
+
+
+@pytest.mark.parametrize(
+    ("ram", "ranges"),
+    [
+        (16 << 20, [(0, 16 << 20, 1), (0xFFFB_C000, 0x4000, 2)]),
+        (3 << 30, [(0, 3 << 30, 1), (0xFFFB_C000, 0x4000, 2)]),
+        (4 << 30, [(0, 3 << 30, 1), (0xFFFB_C000, 0x4000, 2), (4 << 30, 1 << 30, 1)]),
+    ],
+)
+def test_fw_cfg_tells_of_memory(ram: int, ranges: list[tuple[int, int, int]]) -> None:
+    ports = Rig(ram).ports
+    ports.write(0x510, 2, 0x03)
+    assert int.from_bytes(ports.read_block(0x511, 1, 8), "little") == ram
+    ports.write(0x510, 2, 0x19)
+    assert ports.read_block(0x511, 1, 21)[12:] == b"etc/e820\0"
+    ports.write(0x510, 2, 0x20)
+    table = ports.read_block(0x511, 1, 20 * len(ranges))
+    assert ports.read_block(0x511, 1, 20) == bytes(20)
+    assert [struct.unpack_from("<QQI", table, 20 * i) for i in range(len(ranges))] == ranges
+
+
+def test_fw_cfg_has_dma(rig: Rig) -> None:
+    rig.memory.write(Gpa(0x1000), bytes.fromhex("0000 000A 0000 0004  0000 0000 0000 2000"))
+    rig.ports.write(0x518, 4, 0x0010_0000)  # 0x1000, big-endian
+    assert rig.memory.read(Gpa(0x2000), 5) == b"QEMU\0"
+    assert rig.memory.read(Gpa(0x1000), 4) == bytes(4)
+
+
+def test_the_test_device_has_room_next_to_all_others(rig: Rig) -> None:
+    pages: list[Gpa] = []
+    lines = [IrqLine() for _ in range(24)]
+    mmio = Bus("MMIO", MEMORY_SPACE, strict=True)
+    attach_testdev(rig.ports, mmio, line=lines.__getitem__, flush=pages.append)
+    rig.ports.write(0xE0, 4, 0x12345678)
+    assert rig.ports.read(0xE0, 4) == 0x12345678
+    rig.ports.write(0xE4, 4, 0x5000)
+    assert pages == [0x5000]
+    rig.ports.write(0x2017, 1, 1)
+    assert lines[23].level
+    mmio.write(0xFF00_FFF8, 8, 0x1122334455667788)
+    assert mmio.read(0xFF00_FFF8, 8) == 0x1122334455667788
+    assert rig.ports.read(layout.DEBUGCON, 1) == 0xE9
