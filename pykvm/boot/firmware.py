@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pykvm.boot.acpi import acpi_tables
-from pykvm.boot.mptable import mp_tables
+from pykvm.boot.e820 import RESERVED, Range
+from pykvm.boot.kinds import is_kernel
 from pykvm.boot.state import Piece
 from pykvm.layout import BIOS_AREA_END
 
@@ -19,8 +19,25 @@ class Firmware(NamedTuple):
         pieces: what goes into RAM; all of it within `layout.BIOS_AREA`.
     """
 
-    rsdp: int
-    pieces: tuple[Piece, ...]
+    rsdp: int = 0
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def reserved(self) -> tuple[Range, ...]:
+        """Where they lie, for the memory map."""
+        return tuple(Range(piece.gpa, piece.size, RESERVED) for piece in self.pieces)
+
+
+def firmware_for(image: bytes, cpus: int, ram: int) -> Firmware:
+    """The tables that `image` gets: all of them if it is a kernel, else none.
+
+    A flat image or a boot sector has RAM to itself, all of it.
+
+    Args:
+        image: the file's bytes.
+        cpus, ram: as for `firmware_tables`.
+    """
+    return firmware_tables(cpus, ram) if is_kernel(image) else Firmware()
 
 
 def firmware_tables(cpus: int, ram: int) -> Firmware:
@@ -32,6 +49,9 @@ def firmware_tables(cpus: int, ram: int) -> Firmware:
         ValueError: there is no processor, or more than the tables have room for.
     """
     if ram < BIOS_AREA_END:
-        return Firmware(0, ())
+        return Firmware()
+    from pykvm.boot.acpi import acpi_tables
+    from pykvm.boot.mptable import mp_tables
+
     acpi = acpi_tables(cpus)
     return Firmware(acpi.rsdp, (*acpi.pieces, mp_tables(cpus)))

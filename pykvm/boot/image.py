@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pykvm.boot.flat import boot_flat, boot_sector, is_boot_sector
-from pykvm.boot.kinds import find_multiboot, has_linux_header, is_elf
+from pykvm.boot.kinds import is_kernel
 from pykvm.boot.pieces import check_pieces
 from pykvm.boot.request import Module, Request
 from pykvm.boot.state import BootState
@@ -110,7 +110,7 @@ def boot_image(
         ImageError: the image is malformed, contradicts the arguments, or does not fit into RAM.
     """
     request = Request(ram, entry, cmdline, tuple(modules), rsdp, tuple(reserved))
-    if is_elf(image) or has_linux_header(image) or find_multiboot(image) is not None:
+    if is_kernel(image):
         from pykvm.boot.kernel import boot_kernel
 
         state = boot_kernel(image, request, mode, load_address)

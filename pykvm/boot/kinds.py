@@ -46,6 +46,11 @@ def has_linux_header(image: bytes) -> bool:
     )
 
 
+def is_kernel(image: bytes) -> bool:
+    """Whether it says itself by which protocol it is booted; anything else is a flat image."""
+    return is_elf(image) or has_linux_header(image) or find_multiboot(image) is not None
+
+
 def is_elf(image: bytes) -> bool:
     """Whether it is an ELF file."""
     return image.startswith(ELF_MAGIC)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pykvm.boot import Module, boot_image
-from pykvm.boot.e820 import ACPI, RESERVED, Range
-from pykvm.boot.firmware import firmware_tables
+from pykvm.boot.e820 import ACPI, Range
+from pykvm.boot.firmware import Firmware, firmware_for, firmware_tables
 from pykvm.boot.module_file import ModuleFile, parse_module
 from pykvm.boot.pieces import check_pieces
 from pykvm.boot.state import BootState
@@ -164,17 +164,21 @@ def test_the_bios_data_area_of_a_small_machine() -> None:
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("ram", [RAM, 5 * GIB])
 def test_firmware_s_tables_have_their_place(name: str, ram: int) -> None:
-    tables = firmware_tables(2, ram)
-    reserved = [Range(p.gpa, p.size, RESERVED) for p in tables.pieces]
-    state = boot_image(KERNELS[name], ram, rsdp=tables.rsdp, reserved=reserved)
+    tables = firmware_for(KERNELS[name], 2, ram)
+    assert tables == firmware_tables(2, ram)
+    assert tables.rsdp
+    state = boot_image(KERNELS[name], ram, rsdp=tables.rsdp, reserved=tables.reserved)
     check_pieces(state.pieces + tables.pieces, ram)
+
+
+def test_a_flat_image_gets_no_tables() -> None:
+    assert firmware_for(CODE, 2, RAM) == Firmware(rsdp=0, pieces=())
 
 
 def test_the_boot_tables_of_1_mib_leave_room_for_firmware_s() -> None:
     tables = firmware_tables(1, MIB)
-    reserved = [Range(p.gpa, p.size, RESERVED) for p in tables.pieces]
     for mode in (Mode.PROTECTED, Mode.LONG):
-        state = boot_image(CODE, MIB, mode=mode, reserved=reserved)
+        state = boot_image(CODE, MIB, mode=mode, reserved=tables.reserved)
         check_pieces(state.pieces + tables.pieces, MIB)
 
 
