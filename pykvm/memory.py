@@ -1,7 +1,8 @@
 """Guest RAM: an anonymous file, mapped once, with one checked way in.
 
 The file (memfd) costs nothing until the guest touches a page, so RAM may be larger than the
-host's, and another process or a snapshot can share it by descriptor.
+host's, and another process or a snapshot can share it by descriptor.  Large RAM may be this
+process's own memory instead, to which alone the host gives huge pages unless it is told otherwise.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import suppress
 from typing import NamedTuple, NewType
 
 from pykvm.errors import GuestMemoryError
-from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END
+from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END, MIB
 from pykvm.x86 import PAGE_SIZE
 
 Gpa = NewType("Gpa", int)
@@ -22,6 +23,12 @@ Gpa = NewType("Gpa", int)
 
 OVERCOMMIT = 8
 """RAM may be this many times the host's: lazily mapped, yet beyond it surely a slip of the pen."""
+
+HUGE_PAGE = 2 * MIB
+"""What is mapped at once where guest and host address are both aligned (SDM vol. 3A, 4.5.4)."""
+
+_MAP_NORESERVE = 0x4000
+"""Of the x86 ABI (asm-generic/mman.h); the mmap module names it from Python 3.13 on only."""
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,20})(?:([KMGT])(?:I?B)?|B)?")
@@ -62,22 +69,51 @@ class Region(NamedTuple):
         return self.gpa + self.size
 
 
+class _Mapping(NamedTuple):
+    """Pages of the host: where in them RAM starts, and how they are given back (madvise)."""
+
+    pages: mmap.mmap
+    start: int
+    discard: int
+
+
+def _map_file(fd: int, size: int, offset: int) -> _Mapping:
+    return _Mapping(mmap.mmap(fd, size, offset=offset), 0, mmap.MADV_REMOVE)
+
+
+def _map_huge(size: int) -> _Mapping:
+    """Memory of this process, aligned as huge pages are, though none may come."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+    pages = mmap.mmap(-1, size + HUGE_PAGE, flags=flags)
+    with suppress(OSError):  # a kernel without huge pages
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return _Mapping(pages, -_address(pages) % HUGE_PAGE, mmap.MADV_DONTNEED)
+
+
+def _address(pages: mmap.mmap) -> int:
+    import ctypes
+
+    return ctypes.addressof(ctypes.c_char.from_buffer(pages))
+
+
 class GuestMemory:
     """A machine's RAM.
 
     Args:
         size: bytes of RAM; a multiple of the page size (4096), at most eight times the host's.
+        huge: ask the host for huge pages.  Each takes one fault instead of 512, which a kernel
+            feels that touches all of its RAM; a small guest would pay for pages it never needs.
 
     Attributes:
         size: as given.
-        fd: the memfd that holds it.
+        fd: the memfd that holds it; -1 with `huge`.
         regions: one region, or two where RAM goes on above the hole below 4 GiB.
 
     Raises:
         GuestMemoryError: such a size cannot be had.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, huge: bool = False) -> None:
         limit = OVERCOMMIT * host_memory()
         if size <= 0 or size % PAGE_SIZE:
             raise GuestMemoryError(
@@ -90,11 +126,12 @@ class GuestMemory:
             )
         self.size = size
         self.regions: tuple[Region, ...] = ()
-        self._maps: list[mmap.mmap] = []
+        self._maps: list[_Mapping] = []
         self.fd = -1
         try:
-            self.fd = os.memfd_create("pykvm-guest-ram", os.MFD_CLOEXEC)
-            os.ftruncate(self.fd, size)
+            if not huge:
+                self.fd = os.memfd_create("pykvm-guest-ram", os.MFD_CLOEXEC)
+                os.ftruncate(self.fd, size)
             low = min(size, LOW_RAM_END)
             self._add_region(Gpa(0), low, 0)
             if size > low:
@@ -107,9 +144,10 @@ class GuestMemory:
             ) from error
 
     def _add_region(self, gpa: Gpa, size: int, offset: int) -> None:
-        mapping = mmap.mmap(self.fd, size, offset=offset)
+        mapping = _map_file(self.fd, size, offset) if self.fd >= 0 else _map_huge(size)
         self._maps.append(mapping)
-        self.regions += (Region(gpa, size, offset, memoryview(mapping)),)
+        view = memoryview(mapping.pages)[mapping.start : mapping.start + size]
+        self.regions += (Region(gpa, size, offset, view),)
 
     @property
     def low_end(self) -> int:
@@ -179,9 +217,8 @@ class GuestMemory:
         head = min(-gpa % PAGE_SIZE, length)
         pages = (length - head) // PAGE_SIZE * PAGE_SIZE
         if pages:
-            index = next(i for i, r in enumerate(self.regions) if r.gpa <= gpa < r.end)
-            start = gpa + head - self.regions[index].gpa
-            self._maps[index].madvise(mmap.MADV_REMOVE, start, pages)
+            mapping, start = self._place(Gpa(gpa + head))
+            mapping.pages.madvise(mapping.discard, start, pages)
         view[:head] = bytes(head)
         view[head + pages :] = bytes(length - head - pages)
 
@@ -194,9 +231,26 @@ class GuestMemory:
             GuestMemoryError: it is not RAM.
         """
         self.view(page, PAGE_SIZE).release()
-        index = next(i for i, r in enumerate(self.regions) if r.gpa <= page < r.end)
-        # of a shared mapping: the page itself stays in the file
-        self._maps[index].madvise(mmap.MADV_DONTNEED, page - self.regions[index].gpa, PAGE_SIZE)
+        mapping, start = self._place(page)
+        if self.fd >= 0:
+            # of a shared mapping: the page itself stays in the file
+            mapping.pages.madvise(mmap.MADV_DONTNEED, start, PAGE_SIZE)
+            return
+        import ctypes
+
+        # KVM hears of a page that nobody may touch, and of nothing when that is over
+        address = ctypes.c_void_p(_address(mapping.pages) + start)
+        libc = ctypes.CDLL(None, use_errno=True)
+        for protection in (0, mmap.PROT_READ | mmap.PROT_WRITE):
+            if libc.mprotect(address, ctypes.c_size_t(PAGE_SIZE), protection):
+                why = os.strerror(ctypes.get_errno())
+                raise GuestMemoryError(f"the host cannot map the page at {page:#x} anew: {why}")
+
+    def _place(self, gpa: Gpa) -> tuple[_Mapping, int]:
+        """The mapping that holds an address of RAM, and where in it that is."""
+        index = next(i for i, r in enumerate(self.regions) if r.gpa <= gpa < r.end)
+        mapping = self._maps[index]
+        return mapping, mapping.start + gpa - self.regions[index].gpa
 
     def close(self) -> None:
         """Give the memory back.  A mapping that somebody still has a view of goes with it."""
@@ -208,7 +262,7 @@ class GuestMemory:
                 region.view.release()
         for mapping in maps:
             with suppress(BufferError):
-                mapping.close()
+                mapping.pages.close()
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
