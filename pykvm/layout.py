@@ -65,6 +65,11 @@ TSS_ADDRESS = IDENTITY_MAP_ADDRESS + PAGE_SIZE
 KVM_PAGES = (IDENTITY_MAP_ADDRESS, 4 * PAGE_SIZE)
 """All of them: where they start, and their length in bytes."""
 
+# ---- firmware images
+FIRMWARE_LOWEST = sum(KVM_PAGES)
+FIRMWARE_END = 4 * GIB
+"""An image ends here, and once more at 1 MiB."""
+
 # ---- ports
 I8042_DATA = 0x60
 I8042_COMMAND = 0x64
