@@ -65,6 +65,10 @@ class ImageError(PykvmError):
     """A guest image cannot be booted: unreadable, malformed, or too large for its machine."""
 
 
+class DiskError(PykvmError):
+    """A disk image that cannot be used: unreadable, empty, not a file, or one too many."""
+
+
 class GuestMemoryError(PykvmError):
     """A guest memory size or layout that cannot be had, or an address outside guest RAM."""
 

@@ -45,6 +45,8 @@ TEXT_SCREEN = 0xB_8000
 # ---- firmware's tables, in the BIOS area: RAM that no memory map may call free
 BIOS_AREA = 0xE_0000
 BIOS_AREA_END = 0x10_0000
+BIOS_ROM = 0xF_E000
+"""The BIOS's code and tables (pykvm/bios), up to the area's end."""
 ACPI_TABLES = BIOS_AREA
 ACPI_TABLES_END = 0xF_0000
 MP_TABLES = ACPI_TABLES_END
@@ -71,6 +73,8 @@ FIRMWARE_END = 4 * GIB
 """An image ends here, and once more at 1 MiB."""
 
 # ---- ports
+BIOS_TRAP = 0x30
+"""16 ports that no PC uses: through them the BIOS's stubs enter Python, a port a service."""
 I8042_DATA = 0x60
 I8042_COMMAND = 0x64
 CMOS = 0x70

@@ -19,6 +19,7 @@ LAYERS = (
     ("bus", "irq", "memory"),
     ("devices",),
     ("boot",),
+    ("bios",),
     ("cpu",),
     ("board", "stats", "machine", "manifest"),
     ("debug",),
@@ -28,7 +29,7 @@ LAYERS = (
 )
 """The rooms (the first part of a module's name below `pykvm`), lowest first."""
 
-PURE = ("errors", "layout", "x86", "bus", "irq", "memory", "devices", "boot")
+PURE = ("errors", "layout", "x86", "bus", "irq", "memory", "devices", "boot", "bios")
 """Rooms that know neither the extension nor the KVM API."""
 
 UPWARD_TYPES = {("errors", "cpu.snapshot")}
