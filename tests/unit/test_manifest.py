@@ -22,6 +22,9 @@ SOURCES = sorted(
     source for folder in IMAGES for source in (FOLDER / folder).iterdir() if source.is_file()
 )
 
+BY_BIOS = {"bios_disk.bin"}
+"""Started by a BIOS from a disk, which `pykvm run` has none of: tests/kvm/test_bios_trap.py."""
+
 LEAST = """
 [[guest]]
 name = "one"
@@ -39,7 +42,7 @@ def read(folder: Path, text: str) -> dict[str, Guest]:
 def test_every_source_has_an_entry_and_every_entry_a_source() -> None:
     built = {source.stem + IMAGES[source.parent.name] for source in SOURCES}
     assert len(built) == len(SOURCES)
-    assert {guest.path.name for guest in GUESTS.values()} == built
+    assert {guest.path.name for guest in GUESTS.values()} == built - BY_BIOS
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
