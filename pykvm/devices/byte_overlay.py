@@ -39,4 +39,23 @@ class ByteOverlay(Device):
             self._below.write(offset, size, value)
 
     def connect(self, shortcuts: Shortcuts) -> None:
-        """Shortcuts are for nobody: the device below would shorten accesses that are not its."""
+        """The device below may shorten what is its own."""
+        self._below.connect(_Uncovered(shortcuts, frozenset(self._registers)))
+
+
+class _Uncovered(Shortcuts):
+    """Another's shortcuts, without those for one-byte accesses at covered offsets."""
+
+    __slots__ = ("_covered", "_shortcuts")
+
+    def __init__(self, shortcuts: Shortcuts, covered: frozenset[int]) -> None:
+        self._shortcuts = shortcuts
+        self._covered = covered
+
+    def post(self, offset: int, size: int = 1, *, on: bool = True) -> None:
+        if size != 1 or offset not in self._covered:
+            self._shortcuts.post(offset, size, on=on)
+
+    def answer(self, offset: int, value: int | None, size: int = 1) -> None:
+        if size != 1 or offset not in self._covered:
+            self._shortcuts.answer(offset, value, size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pykvm.bus import Device, Shortcuts
 from pykvm.devices import ByteOverlay, PciConfig, ResetControl, Speaker
 from tests.support.small_guests import Recorder
 from tests.unit.devices.accelerated_guest import Guest
@@ -96,6 +97,30 @@ class TestOverlay:
         guest.outs(0xCF8, bytes.fromhex("00060080 00060080"), 4)
         assert resets.count == 2
         assert guest.inp(0xCF8, 4) == 0x80000600
+
+    def test_the_device_below_may_shorten_what_is_its_own(self) -> None:
+        class Eager(Device):
+            name = "eager"
+            width = 4
+
+            def connect(self, shortcuts: Shortcuts) -> None:
+                for offset in (0, 1):
+                    for size in (1, 2):
+                        shortcuts.post(offset, size)
+                        shortcuts.answer(offset, 7, size)
+
+        guest = Guest(accelerated=True)
+        guest.bus.attach(0x40, 8, ByteOverlay(Eager(), {1: Recorder(0xAB)}))
+        assert guest.accelerator is not None
+        shortened = {(0x40, 1), (0x40, 2), (0x41, 2)}
+        assert guest.accelerator.posted == shortened
+        assert set(guest.accelerator.answers) == shortened
+        assert guest.inp(0x41) == 0xAB
+
+    def test_a_search_of_pci_needs_nobody(self, guest: Guest, resets: Resets) -> None:
+        assert guest.accelerator is not None
+        assert guest.accelerator.posted == {(0xCF8, 4)}
+        assert guest.accelerator.answers == {(0xCFC, 4): 0xFFFF_FFFF, (0xCFE, 2): 0xFFFF}
 
     def test_both_see_their_own_offsets(self) -> None:
         below, above = Recorder(0x12345678), Recorder(0xAB)
