@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.kvm.capabilities import Capability
+    from pykvm.kvm.chipstate import Chip, IoapicState, PicState, PitChannel, PitState
     from pykvm.kvm.coalesced import CoalescedWrite, CoalescedZone
     from pykvm.kvm.cpuid import CpuidEntry, CpuidFlag
     from pykvm.kvm.eventfd import IoEventFd, IrqFd
@@ -28,16 +29,7 @@ if TYPE_CHECKING:
         set_gsi_routing,
         signal_msi,
     )
-    from pykvm.kvm.irqchip import (
-        Chip,
-        IoapicState,
-        IrqChip,
-        PicState,
-        Pit,
-        PitChannel,
-        PitState,
-        SplitIrqChip,
-    )
+    from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
     from pykvm.kvm.msrs import MsrError
     from pykvm.kvm.registers import Regs, Sregs
     from pykvm.kvm.runpage import RunPage
@@ -56,20 +48,12 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "capabilities": ("Capability",),
+    "chipstate": ("Chip", "IoapicState", "PicState", "PitChannel", "PitState"),
     "coalesced": ("CoalescedWrite", "CoalescedZone"),
     "cpuid": ("CpuidEntry", "CpuidFlag"),
     "eventfd": ("IoEventFd", "IrqFd"),
     "interrupts": ("IrqchipRoute", "MsiRoute", "irq_line", "set_gsi_routing", "signal_msi"),
-    "irqchip": (
-        "Chip",
-        "IoapicState",
-        "IrqChip",
-        "PicState",
-        "Pit",
-        "PitChannel",
-        "PitState",
-        "SplitIrqChip",
-    ),
+    "irqchip": ("IrqChip", "Pit", "SplitIrqChip"),
     "msrs": ("MsrError",),
     "registers": ("Regs", "Sregs"),
     "runpage": ("RunPage",),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm._shim import ffi, lib
 from pykvm.kvm import ioctl
-from pykvm.kvm.irqchip import Chip
 from pykvm.kvm.vm import Vm
+
+if TYPE_CHECKING:
+    from pykvm.kvm.chipstate import Chip
 
 
 class IrqchipRoute(NamedTuple):

@@ -6,96 +6,15 @@ made before the first vCPU.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.kvm import ioctl
-from pykvm.kvm.structs import NESTED, load, store
+from pykvm.kvm.structs import load, store
 from pykvm.kvm.vm import Vm
 
-
-class Chip(IntEnum):
-    """The chips of an in-kernel irqchip (KVM API 4.26)."""
-
-    PIC_MASTER = 0
-    PIC_SLAVE = 1
-    IOAPIC = 2
-
-
-@dataclass(slots=True)
-class PicState:
-    """An 8259A, field for field `struct kvm_pic_state`."""
-
-    last_irr: int = 0
-    irr: int = 0
-    imr: int = 0
-    isr: int = 0
-    priority_add: int = 0
-    irq_base: int = 0
-    read_reg_select: int = 0
-    poll: int = 0
-    special_mask: int = 0
-    init_state: int = 0
-    auto_eoi: int = 0
-    rotate_on_auto_eoi: int = 0
-    special_fully_nested_mode: int = 0
-    init4: int = 0
-    elcr: int = 0
-    elcr_mask: int = 0
-
-
-@dataclass(slots=True)
-class IoapicState:
-    """The 82093AA, `struct kvm_ioapic_state`.
-
-    Attributes:
-        base_address: guest-physical address of its registers.
-        ioregsel, id, irr: its registers.
-        redirection: the 24 redirection table entries, 64 bits each.
-    """
-
-    base_address: int = 0xFEC00000
-    ioregsel: int = 0
-    id: int = 0
-    irr: int = 0
-    redirection: tuple[int, ...] = (1 << 16,) * 24
-
-
-@dataclass(slots=True)
-class PitChannel:
-    """One counter of the 8254, field for field `struct kvm_pit_channel_state`."""
-
-    count: int = 0
-    latched_count: int = 0
-    count_latched: int = 0
-    status_latched: int = 0
-    status: int = 0
-    read_state: int = 0
-    write_state: int = 0
-    write_latch: int = 0
-    rw_mode: int = 0
-    mode: int = 0
-    bcd: int = 0
-    gate: int = 0
-    count_load_time: int = 0
-
-
-@dataclass(slots=True)
-class PitState:
-    """The 8254, `struct kvm_pit_state2`.
-
-    Attributes:
-        channels: its three counters.
-        flags: 1 for HPET legacy mode, 2 for speaker data on.
-    """
-
-    channels: tuple[PitChannel, ...] = (PitChannel(), PitChannel(), PitChannel())
-    flags: int = 0
-
-
-NESTED["struct kvm_pit_channel_state"] = PitChannel
+if TYPE_CHECKING:
+    from pykvm.kvm.chipstate import Chip, IoapicState, PicState, PitState
 
 
 class IrqChip:
@@ -113,6 +32,8 @@ class IrqChip:
 
     def get_pic(self, chip: Chip) -> PicState:
         """The state of one of the PICs (KVM_CAP_IRQCHIP, KVM API 4.26)."""
+        from pykvm.kvm.chipstate import PicState
+
         return load(PicState, self._get(chip).chip.pic)
 
     def set_pic(self, chip: Chip, state: PicState) -> None:
@@ -123,7 +44,9 @@ class IrqChip:
 
     def get_ioapic(self) -> IoapicState:
         """The IOAPIC's state (KVM_CAP_IRQCHIP, KVM API 4.26)."""
-        ioapic = self._get(Chip.IOAPIC).chip.ioapic
+        from pykvm.kvm.chipstate import IoapicState
+
+        ioapic = self._get(lib.KVM_IRQCHIP_IOAPIC).chip.ioapic
         return IoapicState(
             ioapic.base_address,
             ioapic.ioregsel,
@@ -134,7 +57,7 @@ class IrqChip:
 
     def set_ioapic(self, state: IoapicState) -> None:
         """Set the IOAPIC's state (KVM_CAP_IRQCHIP, KVM API 4.27)."""
-        irqchip = _irqchip(Chip.IOAPIC)
+        irqchip = _irqchip(lib.KVM_IRQCHIP_IOAPIC)
         ioapic = irqchip.chip.ioapic
         ioapic.base_address = state.base_address
         ioapic.ioregsel = state.ioregsel
@@ -144,13 +67,35 @@ class IrqChip:
             entry.bits = bits
         ioctl.call(self.vm.fd, "KVM_SET_IRQCHIP", irqchip)
 
-    def _get(self, chip: Chip) -> Any:
+    def may_wake_halted(self) -> bool:
+        """Whether an input of the IOAPIC can send what no processor masks: NMI, SMI or INIT.
+
+        Source: 82093AA datasheet, 3.2.4: the delivery mode is in bits 8 to 10 of an entry.
+        """
+        entries = self._get(lib.KVM_IRQCHIP_IOAPIC).chip.ioapic.redirtbl
+        return any(is_unmaskable(entry.bits) for entry in entries)
+
+    def copy(self, other: IrqChip) -> None:
+        """Take over the state of another VM's chips, both PICs and the IOAPIC."""
+        chips = (lib.KVM_IRQCHIP_PIC_MASTER, lib.KVM_IRQCHIP_PIC_SLAVE, lib.KVM_IRQCHIP_IOAPIC)
+        for chip in chips:
+            ioctl.call(self.vm.fd, "KVM_SET_IRQCHIP", other._get(chip))
+
+    def _get(self, chip: int) -> Any:
         irqchip = _irqchip(chip)
         ioctl.call(self.vm.fd, "KVM_GET_IRQCHIP", irqchip)
         return irqchip
 
 
-def _irqchip(chip: Chip) -> Any:
+def is_unmaskable(entry: int) -> bool:
+    """Whether an IOAPIC's or local vector table's entry delivers NMI, SMI or INIT.
+
+    Both have the delivery mode in bits 8 to 10 and the mask in bit 16 (SDM vol. 3A, 11.5.1).
+    """
+    return not entry >> 16 & 1 and entry >> 8 & 7 in (2, 4, 5)
+
+
+def _irqchip(chip: int) -> Any:
     irqchip = ffi.new("struct kvm_irqchip *")
     irqchip.chip_id = int(chip)
     return irqchip
@@ -189,12 +134,21 @@ class Pit:
 
     def get_state(self) -> PitState:
         """Its counters (KVM_CAP_PIT_STATE2, KVM API 4.72)."""
-        state = ffi.new("struct kvm_pit_state2 *")
-        ioctl.call(self.vm.fd, "KVM_GET_PIT2", state)
-        return load(PitState, state)
+        from pykvm.kvm.chipstate import PitState
+
+        return load(PitState, self._get())
 
     def set_state(self, state: PitState) -> None:
         """Set its counters (KVM_CAP_PIT_STATE2, KVM API 4.73)."""
         struct = ffi.new("struct kvm_pit_state2 *")
         store(state, struct)
         ioctl.call(self.vm.fd, "KVM_SET_PIT2", struct)
+
+    def copy(self, other: Pit) -> None:
+        """Take over the state of another VM's timer."""
+        ioctl.call(self.vm.fd, "KVM_SET_PIT2", other._get())
+
+    def _get(self) -> Any:
+        state = ffi.new("struct kvm_pit_state2 *")
+        ioctl.call(self.vm.fd, "KVM_GET_PIT2", state)
+        return state

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykvm._shim import ffi
+from pykvm.kvm.chipstate import PicState, PitChannel, PitState
 from pykvm.kvm.cpuid import CpuidEntry, to_entries, to_table
-from pykvm.kvm.irqchip import PicState, PitChannel, PitState
 from pykvm.kvm.registers import Regs, Sregs
 from pykvm.kvm.state import DebugRegs, Fpu, VcpuEvents, load_events, store_events
 from pykvm.kvm.structs import field_names, load, store
