@@ -68,7 +68,8 @@ static int drain_coalesced(struct shim_vcpu *vcpu, struct shim_event **last)
 	uint32_t entries = (getpagesize() - sizeof(*ring)) / sizeof(struct kvm_coalesced_mmio);
 	int fits = 1;
 
-	if (!ring || __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE) == ring->first)
+	if (!ring || __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE) ==
+	                     __atomic_load_n(&ring->first, __ATOMIC_RELAXED))
 		return 1;
 	while (atomic_flag_test_and_set_explicit(&coalesced_lock, memory_order_acquire))
 		;
@@ -85,11 +86,24 @@ static int drain_coalesced(struct shim_vcpu *vcpu, struct shim_event **last)
 	return fits;
 }
 
+/*
+ * Python changes routes, one thread at a time under the machine's lock, while other vCPUs look for
+ * theirs here without it.  What they find is always whole:
+ * - an address' route is found only after it is filled, and never moves to another address;
+ * - Python sets `kind` last and takes it away first, the kind is read first here, and x86 keeps
+ *   the order of stores and of loads, as acquire makes the compiler do;
+ * - a value that has changed since the kind was read is the newer answer of the same register.
+ * A vCPU that just misses a change is as one whose access came just before; one that learns of the
+ * change, through memory or an interrupt, has its cause before its own next load.
+ */
 static struct shim_route *find_route(struct shim_routes *routes, const struct shim_exit *exit)
 {
+	uint32_t mmio_count;
+
 	if (exit->reason == KVM_EXIT_IO)
 		return &routes->route[routes->pio[exit->is_write][exit->address]];
-	for (uint32_t i = 0; i < routes->mmio_count; i++) {
+	mmio_count = __atomic_load_n(&routes->mmio_count, __ATOMIC_ACQUIRE);
+	for (uint32_t i = 0; i < mmio_count; i++) {
 		if (routes->mmio[i].address == exit->address)
 			return &routes->route[routes->mmio[i].route[exit->is_write]];
 	}
@@ -102,11 +116,12 @@ static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 	struct shim_exit *exit = &vcpu->exit;
 	struct shim_route *route = find_route(vcpu->routes, exit);
 	uint8_t *data = exit->data, *end = data + exit->size * exit->count;
+	uint8_t kind = __atomic_load_n(&route->kind, __ATOMIC_ACQUIRE);
 
 	/* MMIO that crosses a page comes in pieces of any size: no route is for those */
 	if (exit->size & (exit->size - 1) || !(route->sizes & exit->size))
 		return 0;
-	switch (route->kind) {
+	switch (kind) {
 	case SHIM_POSTED:
 		return exit->is_write &&
 		       log_event(vcpu, last, exit->address, exit->reason == KVM_EXIT_MMIO,
@@ -170,6 +185,17 @@ static void count(struct shim_vcpu *vcpu)
 		vcpu->port_exits[vcpu->run->io.port]++;
 }
 
+/* An exit that several vCPUs take at once may be one more than was left. */
+static void spend(uint64_t *budget)
+{
+	uint64_t left = __atomic_load_n(budget, __ATOMIC_RELAXED);
+
+	while (left && ~left &&
+	       !__atomic_compare_exchange_n(budget, &left, left - 1, 1, __ATOMIC_RELAXED,
+	                                    __ATOMIC_RELAXED))
+		;
+}
+
 /* KVM_RUN once.  Returns 0 or -errno. */
 static int enter(struct shim_vcpu *vcpu)
 {
@@ -188,9 +214,12 @@ static int run(struct shim_vcpu *vcpu)
 	for (;;) {
 		int error, is_access;
 
-		if (!vcpu->budget)
+		if (!__atomic_load_n(vcpu->budget, __ATOMIC_RELAXED))
 			return SHIM_BUDGET;
 		error = enter(vcpu);
+		/* a vCPU that waited for INIT was woken, and is to be entered to see by what */
+		if (error == -EAGAIN)
+			continue;
 		if (error == -EINTR) {
 			/*
 			 * Cleared before Python looks at its flags: a kick that comes later sets
@@ -202,7 +231,7 @@ static int run(struct shim_vcpu *vcpu)
 		}
 		if (error)
 			return error;
-		vcpu->budget--;
+		spend(vcpu->budget);
 		count(vcpu);
 		is_access = flatten(vcpu);
 		/*

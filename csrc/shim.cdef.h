@@ -26,7 +26,10 @@ struct shim_access {
 	uint32_t is_write;
 };
 
-/* A device in C.  It runs without the GIL, on the vCPU's thread, and must not block. */
+/*
+ * A device in C.  It runs without the GIL, on the vCPU's thread, and must not block.  Several vCPUs
+ * may be in it at once.
+ */
 typedef void shim_native(void *opaque, struct shim_access *access);
 
 /* How one kind of access is handled. */
@@ -80,8 +83,8 @@ struct shim_vcpu {
 	struct kvm_run *run;
 	struct kvm_coalesced_mmio_ring *coalesced; /* NULL: the host has none */
 	struct shim_routes *routes;                /* NULL: everything goes to Python */
-	uint64_t budget; /* exits that may still be taken; counts down; 0: stop */
-	uint8_t *events; /* the event log */
+	uint64_t *budget; /* exits left for all vCPUs that share it; ~0: any number; 0: stop */
+	uint8_t *events;  /* the event log */
 	uint32_t events_size, events_used;
 	uint64_t *port_exits; /* NULL, or 65536 counters, by port */
 	uint64_t exits[64];   /* by reason; the last one also counts all higher reasons */

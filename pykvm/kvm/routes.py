@@ -17,13 +17,20 @@ _MMIO_MAX = 32
 class Routes:
     """Which accesses the C loop answers itself; one object a machine, shared by its vCPUs.
 
-    Everything is Python's until said otherwise.  Routes may change while vCPUs run.
+    Everything is Python's until said otherwise.  Routes may change while vCPUs run, by one thread
+    at a time (`find_route` in csrc/runloop.c says why that is safe).
+
+    Args:
+        posting: whether writes may be posted.  Each vCPU has a log of its own, so that the order
+            between the writes of several would be lost: with more than one, say no.
 
     Attributes:
+        posting: as given.
         ports, mmio: the two address spaces, each an `Accelerator` (see `pykvm.bus`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, posting: bool = True) -> None:
+        self.posting = posting
         self._c: Any = ffi.new("struct shim_routes *")
         self._used = 1
         self._kept_alive: list[Any] = []
@@ -71,6 +78,8 @@ class _Space:
 
     def post_writes(self, address: int, size: int, on: bool) -> None:
         """Log writes of `size` bytes at `address` and re-enter (off: hand them to Python)."""
+        if not self._routes.posting:
+            return
         self._set(address, True, lib.SHIM_POSTED if on else lib.SHIM_PYTHON, size, 0)
 
     def answer_reads(self, address: int, size: int, value: int | None) -> None:

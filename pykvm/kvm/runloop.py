@@ -22,6 +22,7 @@ BUDGET_SPENT: int = lib.SHIM_BUDGET
 EVENTS_FULL: int = lib.SHIM_EVENTS
 
 NO_BUDGET = (1 << 64) - 1
+KICK_SIGNAL: int = lib.shim_kick_signal()
 EVENT_LOG_SIZE = 1 << 16
 PORTS = 1 << 16
 
@@ -52,8 +53,10 @@ class RunLoop:
         routes: what C answers itself; None for nothing.
         count_ports: keep a count of exits for each port.
         timed: keep the time spent in the guest and the kernel; costs two clock reads an exit.
+        budget: another loop's `budget_cell`, to count the exits of both down together.
 
     Attributes:
+        budget_cell: the `uint64_t *` that `budget` is kept in.
         exit: the `struct shim_exit` of the last I/O or MMIO exit: is_write, size, count,
             address, data (size * count bytes, writable for reads).
     """
@@ -65,6 +68,7 @@ class RunLoop:
         *,
         count_ports: bool = False,
         timed: bool = False,
+        budget: Any = None,
     ) -> None:
         self._vcpu = vcpu
         self._routes = routes
@@ -78,7 +82,8 @@ class RunLoop:
         self._c.events = self._log
         self._c.events_size = EVENT_LOG_SIZE
         self._c.port_exits = self._ports
-        self._c.budget = NO_BUDGET
+        self.budget_cell: Any = ffi.new("uint64_t *", NO_BUDGET) if budget is None else budget
+        self._c.budget = self.budget_cell
         self._c.timed = timed
         self.exit: Any = self._c.exit
 
@@ -125,12 +130,15 @@ class RunLoop:
 
     @property
     def budget(self) -> int:
-        """How many more exits `enter` may take before it returns BUDGET_SPENT; counts down."""
-        return int(self._c.budget)
+        """How many more exits `enter` may take before it returns BUDGET_SPENT.
+
+        Counts down, unless it is NO_BUDGET.
+        """
+        return int(self.budget_cell[0])
 
     @budget.setter
     def budget(self, exits: int) -> None:
-        self._c.budget = exits
+        self.budget_cell[0] = exits
 
     def kick(self) -> None:
         """Make the `enter` under way (else the next one) return INTERRUPTED.
