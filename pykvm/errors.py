@@ -61,6 +61,10 @@ class CpuModelError(PykvmError):
     """A processor that cannot be had: an unknown feature, or one that the host does not offer."""
 
 
+class MachineError(PykvmError, ValueError):
+    """A combination of parts that no machine can have."""
+
+
 class ImageError(PykvmError):
     """A guest image cannot be booted: unreadable, malformed, or too large for its machine."""
 
@@ -96,10 +100,14 @@ class GuestCrash(PykvmError):
         cause: one sentence: what happened.
         exit: the exit that ended the run (a member of `pykvm.kvm.exits`).
         cpu: the registers, mode and code bytes at that moment; None if they could not be read.
+        processor: the number of the one that crashed; None where there is only one.
     """
 
-    def __init__(self, cause: str, exit: object, cpu: CpuSnapshot | None) -> None:
+    def __init__(
+        self, cause: str, exit: object, cpu: CpuSnapshot | None, processor: int | None = None
+    ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.exit = exit
         self.cpu = cpu
+        self.processor = processor

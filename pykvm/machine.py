@@ -8,20 +8,22 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pykvm._shim import ffi
 from pykvm.board import attach_testdev, build_board
 from pykvm.boot import boot_image, read_image
 from pykvm.bus import MEMORY_SPACE, PORT_SPACE, Bus
-from pykvm.cpu.kvm import KvmCpu
+from pykvm.controllers import KINDS, check_processors
+from pykvm.cpu.processors import Processors
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
 from pykvm.devices.sinks import BufferSink
 from pykvm.errors import GuestMemoryError
 from pykvm.irq import IrqLine
 from pykvm.kvm.routes import Routes
+from pykvm.kvm.runloop import NO_BUDGET
 from pykvm.kvm.system import System
 from pykvm.kvm.vm import Vm
-from pykvm.layout import DEFAULT_RAM, IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
+from pykvm.layout import DEFAULT_RAM, MIN_RAM
 from pykvm.memory import Gpa, GuestMemory, parse_size
+from pykvm.parts import make_cpus, place_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from pykvm.boot.request import Module
     from pykvm.boot.state import BootState
     from pykvm.devices.sinks import Sink
+    from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
     from pykvm.stats import Stats
     from pykvm.x86 import Mode
 
@@ -54,12 +57,19 @@ class Machine:
         strict: an access that no device claims crashes the guest.
         testdev: attach the test device that test kernels for KVM look for.
         stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
+        irqchip: where interrupt controllers are.  "kernel": PICs, IOAPIC, local APICs and PIT, all
+            in KVM.  "split": local APICs in KVM; lines lead nowhere yet.  "none": no controllers,
+            lines lead nowhere, and any HLT ends the run.
+        smp: how many processors, 1 to 255 at the most; more than 1 need "kernel" or "split".  The
+            guest starts the others by INIT and SIPI.
         system: an open `System` to use; it stays open.  By default /dev/kvm is opened.
 
     Attributes:
         memory: guest RAM.
         ports, mmio: the buses; attach your own devices to them.
         cpus: the processors.
+        irqchip, pit: the controllers and the timer in the kernel, whose state can be read and set;
+            None where there are none.
         board: the devices that are always there.
         vm: the KVM machine underneath.
         routes: what the C loop answers without Python.
@@ -69,6 +79,7 @@ class Machine:
         KvmUnavailable: there is no usable /dev/kvm.
         KvmIoctlError: the host refused a part of the machine.
         GuestMemoryError: such memory cannot be had.
+        MachineError: there is no such irqchip, or it cannot have so many processors.
     """
 
     def __init__(
@@ -80,6 +91,8 @@ class Machine:
         strict: bool = False,
         testdev: bool = False,
         stats: bool = False,
+        irqchip: str = "kernel",
+        smp: int = 1,
         system: System | None = None,
     ) -> None:
         size = parse_size(memory) if isinstance(memory, str) else memory
@@ -92,7 +105,8 @@ class Machine:
         self._run_ns = 0
         self._serial_sink = BufferSink(OUTPUT_KEPT) if serial is None else serial
         self._debug_sink = BufferSink(OUTPUT_KEPT) if debug is None else debug
-        self.routes = Routes()
+        self._lines: dict[int, IrqLine] = {}
+        self.routes = Routes(posting=smp == 1)
         self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
         with ExitStack() as undo:
@@ -103,7 +117,7 @@ class Machine:
                 memory=self.memory,
                 serial=self._serial_sink,
                 debug=self._debug_sink,
-                line=lambda _: IrqLine(),
+                line=lambda irq: self._lines.setdefault(irq, IrqLine()),
                 stop=self._requests.post,
             )
             if testdev:
@@ -116,29 +130,38 @@ class Machine:
             if system is None:
                 system = undo.enter_context(System())
             self.vm = undo.enter_context(Vm(system))
-            self._place_memory()
-            cpu = KvmCpu(
+            check_processors(self.vm, smp, irqchip)
+            place_memory(self.vm, self.memory)
+            self._controllers = KINDS[irqchip](self.vm)
+            for irq, line in self._lines.items():
+                self._controllers.connect(irq, line, self._fail)
+            self._processors = Processors(self._requests, self._controllers.may_wake_halted)
+            self.cpus = make_cpus(
                 self.vm,
-                0,
+                smp,
+                undo,
                 ports=self.ports,
                 mmio=self.mmio,
                 memory=self.memory,
                 routes=self.routes,
                 requests=self._requests,
                 lock=self.lock,
+                controllers=self._controllers,
+                processors=self._processors,
                 stats=stats,
             )
-            undo.callback(cpu.close)
-            self.cpus: tuple[KvmCpu, ...] = (cpu,)
+            self._processors.add(self.cpus)
             self._cleanup = undo.pop_all()
 
-    def _place_memory(self) -> None:
-        self.vm.set_tss_address(TSS_ADDRESS)
-        self.vm.set_identity_map_address(IDENTITY_MAP_ADDRESS)
-        for slot, region in enumerate(self.memory.regions):
-            with ffi.from_buffer(region.view) as start:
-                address = int(ffi.cast("uintptr_t", start))
-            self.vm.set_memory_slot(slot, region.gpa, region.size, address)
+    @property
+    def irqchip(self) -> IrqChip | SplitIrqChip | None:
+        """The interrupt controllers in the kernel."""
+        return self._controllers.irqchip
+
+    @property
+    def pit(self) -> Pit | None:
+        """The timer in the kernel."""
+        return self._controllers.pit
 
     def load(
         self,
@@ -150,7 +173,7 @@ class Machine:
         cmdline: str = "",
         modules: Sequence[Module] = (),
     ) -> BootState:
-        """Put an image into RAM and the first processor at its entry.
+        """Put an image into RAM and the first processor at its entry; the others wait for INIT.
 
         Args:
             image: a file's path, or an image's bytes.
@@ -184,19 +207,35 @@ class Machine:
             cmdline=cmdline,
             modules=modules,
         )
-        self.cpus[0].settle()
+        self._make_as_new()
         for piece in state.pieces:
             self.memory.write(Gpa(piece.gpa), piece.data)
             self.memory.zero(Gpa(piece.gpa + len(piece.data)), piece.size - len(piece.data))
         self.cpus[0].load(state)
         return state
 
+    def _make_as_new(self) -> None:
+        """Take back what the last image did to processors and interrupt controllers."""
+        self._processors.refuse_while_running()
+        if not any(cpu.has_run for cpu in self.cpus):
+            return
+        for cpu in self.cpus:
+            cpu.settle()
+        # what KVM begins with is its own affair: it is copied from what is made for that
+        with Vm(self.vm.system) as vm:
+            new = type(self._controllers)(vm)
+            for cpu in self.cpus:
+                cpu.reset(vm)
+            with self.lock:
+                self._controllers.copy(new)
+
     def run(self, timeout: float | None = None, max_exits: int | None = None) -> Stop:
         """Run the guest on the calling thread until it stops; it may be called again.
 
         Args:
             timeout: seconds after which to stop; None for never.
-            max_exits: how many exits may be taken; None for any number.
+            max_exits: how many exits may be taken, by all processors together; None for any number.
+                With several processors, each but one may take one more.
 
         Returns:
             why it stopped.
@@ -205,13 +244,15 @@ class Machine:
             GuestCrash: the guest cannot go on, or `strict` forbids what it did.
             SinkError: a device's output is lost: a full disk, a closed pipe.
             KvmIoctlError: the host cannot run it, e.g. EFAULT: it has no memory left for the guest.
-            RuntimeError: it is running already.
+            RuntimeError: it is running already, or the host has no thread left for a processor.
             ValueError: the machine is closed.
         """
         start = time.monotonic_ns()
         deadline = None if timeout is None else start + int(timeout * 1e9)
+        self._processors.refuse_while_running()
+        self.cpus[0].loop.budget = NO_BUDGET if max_exits is None else max_exits
         try:
-            return self.cpus[0].run(deadline, max_exits)
+            return self._processors.run(start, deadline)
         finally:
             self._run_ns += time.monotonic_ns() - start
 
@@ -224,6 +265,12 @@ class Machine:
             stop: what `run` shall return; by default `StopReason.STOPPED`.
         """
         self._requests.post(Stop(StopReason.STOPPED) if stop is None else stop)
+        for cpu in self.cpus:
+            cpu.kick()
+
+    def _fail(self, error: Exception) -> None:
+        """Have `run` raise `error`."""
+        self._requests.fail(error)
         for cpu in self.cpus:
             cpu.kick()
 
@@ -262,6 +309,7 @@ class Machine:
         Raises:
             RuntimeError: it is running: stop it, and wait for `run` to return.  Nothing is closed.
         """
+        self._processors.refuse_while_running()
         for cpu in self.cpus:
             cpu.close()
         self._cleanup.close()

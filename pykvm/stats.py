@@ -34,6 +34,7 @@ class Stats:
             that C answered included.
         ports: I/O exits by port; empty unless the machine was made with `stats`.
         inside_ns: time in KVM_RUN, guest and kernel together; 0 unless made with `stats`.
+            With several processors it is the sum of theirs, as is `outside_ns`.
         outside_ns: time of `Machine.run` outside of it, C and Python together.
         unclaimed: accesses that no device claimed, by address.
         unclaimed_elsewhere: how many more there were, at addresses too many to list.
@@ -56,8 +57,9 @@ def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats
     """Add up what the processors and buses have counted in `run_ns` ns of running."""
     exits: Counter[str] = Counter()
     by_port: Counter[int] = Counter()
-    inside = 0
+    inside = total = 0
     for cpu in cpus:
+        total += run_ns
         for reason, count in cpu.loop.exits_by_reason().items():
             exits[reason_name(reason)] += count
         by_port.update(cpu.loop.exits_by_port())
@@ -71,7 +73,7 @@ def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats
         exits=dict(exits.most_common()),
         ports=dict(by_port.most_common()),
         inside_ns=inside,
-        outside_ns=run_ns - inside if inside else 0,
+        outside_ns=total - inside if inside else 0,
         unclaimed=unclaimed,
         unclaimed_elsewhere=ports.unclaimed_elsewhere + mmio.unclaimed_elsewhere,
     )

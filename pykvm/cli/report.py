@@ -134,14 +134,16 @@ def _output_members(output: BufferSink) -> dict[str, Any]:
 
 
 def _crash_members(crash: GuestCrash) -> dict[str, Any]:
+    members: dict[str, Any] = {"cause": crash.cause}
+    if crash.processor is not None:
+        members["processor"] = crash.processor
     if crash.cpu is None:
-        return {"cause": crash.cause}
+        return members
     from pykvm.debug.disasm import disassemble
 
     cpu = crash.cpu
     decoded = disassemble(cpu.code, cpu.linear_rip, cpu.code_bits, count=1)
-    return {
-        "cause": crash.cause,
+    return members | {
         "exit": type(crash.exit).__name__,
         "mode": cpu.mode.value,
         "registers": {name: f"{value:#x}" for name, value in cpu.general.items()},

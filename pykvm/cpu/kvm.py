@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
+from pykvm.cpu.apicid import number_cpuid
+from pykvm.cpu.sleep import sleeps_for_ever
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
 from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
-from pykvm.kvm.runloop import BUDGET_SPENT, INTERRUPTED, NO_BUDGET, RunLoop
+from pykvm.kvm.runloop import BUDGET_SPENT, EVENTS_FULL, INTERRUPTED, NO_BUDGET, RunLoop
 from pykvm.kvm.structs import store
 from pykvm.kvm.vcpu import Vcpu
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from pykvm.boot.state import BootState
     from pykvm.bus import Bus
     from pykvm.cpu.snapshot import CpuSnapshot
+    from pykvm.kvm.exits import Exit
     from pykvm.kvm.routes import Routes
     from pykvm.kvm.vm import Vm
     from pykvm.memory import GuestMemory
 
 TICK_NS = 10_000_000
 """How long a posted write or a signal to the process may wait for Python, in ns."""
+
+FIRST_TICK_NS = 500_000
+"""With an APIC in the kernel, a tick is also what finds that the guest has halted for good.  So
+that this takes but a fraction of a short run, ticks come at first after half the time so far."""
 
 SETTLING_EXITS = 4096
 """More exits than any string instruction takes in real mode."""
@@ -40,12 +49,21 @@ class KvmCpu:
     Args:
         vm: the VM it belongs to.
         index: its number.
+        count: of all processors of the machine.
+        cpuid: the host's `struct kvm_cpuid2 *`, which each processor makes its own in turn.
         ports, mmio: where its accesses go.
         memory: guest RAM, to show code with.
         routes: what the C loop answers itself.
         requests: where it looks for stop requests.
         lock: held while devices are called; it serialises all vCPUs and input threads.
+        end_of_interrupt: called with the vector when a split irqchip's interrupt is ended.
+        on_sleep: called at each tick that finds it asleep for ever.
+        has_apic: whether the vCPU has a local APIC in the kernel.
+        budget: another processor's `loop.budget_cell`, to share it.
         stats: keep counts by port and the time spent in the guest.
+
+    Attributes:
+        is_asleep: whether its last tick of this run found that it sleeps for ever.
     """
 
     def __init__(
@@ -53,20 +71,28 @@ class KvmCpu:
         vm: Vm,
         index: int,
         *,
+        count: int,
+        cpuid: Any,
         ports: Bus,
         mmio: Bus,
         memory: GuestMemory,
         routes: Routes,
         requests: StopRequest,
         lock: threading.RLock,
+        end_of_interrupt: Callable[[int], None],
+        on_sleep: Callable[[], None],
+        has_apic: bool,
+        budget: Any = None,
         stats: bool = False,
     ) -> None:
         self.index = index
+        self.is_asleep = False
         self._running = self._has_run = False
         self.vcpu = Vcpu(vm, index)
         try:
-            self.loop = RunLoop(self.vcpu, routes, count_ports=stats, timed=stats)
-            self.vcpu.set_cpuid2(vm.system.supported_cpuid_raw())
+            self.loop = RunLoop(self.vcpu, routes, count_ports=stats, timed=stats, budget=budget)
+            number_cpuid(cpuid, index, count)
+            self.vcpu.set_cpuid2(cpuid)
             # cffi's own struct: importing `Sregs`, a dataclass, would be felt in a short run
             self._reset_sregs = ffi.new("struct kvm_sregs *")
             ioctl.call(self.vcpu.fd, "KVM_GET_SREGS", self._reset_sregs)
@@ -78,6 +104,11 @@ class KvmCpu:
         self._memory = memory
         self._requests = requests
         self._lock = lock
+        self._end_of_interrupt = end_of_interrupt
+        self._on_sleep = on_sleep
+        self._has_apic = has_apic
+        self._is_one_of_many = count > 1
+        self._start = 0
 
     def settle(self) -> None:
         """Have KVM finish the access that the guest was stopped at; no further instruction runs.
@@ -98,12 +129,21 @@ class KvmCpu:
                 return
         raise PykvmError("the guest is in the middle of a long string instruction: make a new one")
 
-    def load(self, state: BootState) -> None:
-        """Take the registers of `state`; what it does not name is as KVM made it."""
+    @property
+    def has_run(self) -> bool:
+        """Whether it is no longer as KVM made it."""
+        return self._has_run
+
+    def reset(self, vm: Vm) -> None:
+        """Be as KVM makes them in `vm`, a new one with the same interrupt controllers."""
         if self._has_run:
             from pykvm.cpu.reset import reset
 
-            reset(self.vcpu)
+            reset(self.vcpu, vm, has_apic=self._has_apic)
+            self._has_run = False
+
+    def load(self, state: BootState) -> None:
+        """Take the registers of `state`; what it does not name stays as `reset` left it."""
         regs = ffi.new("struct kvm_regs *")
         sregs = ffi.new("struct kvm_sregs *", self._reset_sregs[0])
         for name in ("rip", "rsp", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rflags"):
@@ -117,16 +157,17 @@ class KvmCpu:
         ioctl.call(self.vcpu.fd, "KVM_SET_SREGS", sregs)
         ioctl.call(self.vcpu.fd, "KVM_SET_REGS", regs)
 
-    def run(self, deadline: int | None = None, max_exits: int | None = None) -> Stop:
-        """Run the guest until it stops (see `Cpu.run`)."""
+    def run(self, start: int, deadline: int | None = None) -> None:
+        """Run the guest until somebody wants it to stop (see `Cpu.run`)."""
         self._refuse_while_running()
         try:
             # in here, so that no exception of a signal handler leaves it set
             self._running = self._has_run = True
-            return self._run(deadline, max_exits)
+            self.is_asleep = False
+            self._run(start, deadline)
         except UnclaimedAccess as error:
-            snapshot = self._snapshot_if_possible()
-            raise GuestCrash(str(error), self.vcpu.last_exit(), snapshot) from None
+            words = str(error)
+            raise self._crash(self.vcpu.last_exit(), lambda _: words) from None
         finally:
             self._running = False
 
@@ -134,15 +175,12 @@ class KvmCpu:
         if self._running:
             raise RuntimeError("the processor is running: stop it and wait for `run` to return")
 
-    def _run(self, deadline: int | None, max_exits: int | None) -> Stop:
-        loop = self.loop
-        loop.budget = NO_BUDGET if max_exits is None else max_exits
+    def _run(self, start: int, deadline: int | None) -> None:
+        loop, requests = self.loop, self._requests
+        self._start = start
         self._arm(deadline)
         try:
-            while True:
-                stop = self._requests.take()
-                if stop is not None:
-                    return stop
+            while not requests.is_waiting:
                 reason = loop.enter()
                 with self._lock:
                     if loop.has_posted_writes:
@@ -152,9 +190,7 @@ class KvmCpu:
                     elif reason == _MMIO:
                         self._dispatch(self._mmio)
                     else:
-                        stop = self._handle(reason, deadline)
-                        if stop is not None:
-                            return stop
+                        self._handle(reason, deadline)
         finally:
             loop.stop_timer()
             # what is left when KVM_RUN failed, or a signal handler raised
@@ -163,8 +199,11 @@ class KvmCpu:
 
     def _arm(self, deadline: int | None) -> None:
         """Have the loop return at the next tick, or at the deadline if that comes first."""
-        next_tick = time.monotonic_ns() + TICK_NS
-        first = next_tick if deadline is None else min(deadline, next_tick)
+        now = time.monotonic_ns()
+        wait = TICK_NS
+        if self._has_apic:
+            wait = min(max(FIRST_TICK_NS, (now - self._start) // 2), TICK_NS)
+        first = now + wait if deadline is None else min(deadline, now + wait)
         self.loop.set_timer(max(first, 1), TICK_NS)
 
     def _deliver_posted(self) -> None:
@@ -189,40 +228,49 @@ class KvmCpu:
         else:
             data[:] = bus.read_block(address, size, count)
 
-    def _handle(self, reason: int, deadline: int | None) -> Stop | None:
-        """What is neither I/O nor MMIO: a reason to stop, a crash, or None to go on."""
+    def _handle(self, reason: int, deadline: int | None) -> None:
+        """What is neither I/O nor MMIO: a reason to stop, a crash, or nothing."""
         if reason == INTERRUPTED:
-            return self._on_tick(deadline)
-        if reason == _HLT:
-            return Stop(StopReason.HALTED)
-        if reason == BUDGET_SPENT:
-            return Stop(StopReason.BUDGET)
-        return self._on_rare_exit(reason)
+            self._on_tick(deadline)
+        elif reason == _HLT:
+            self._requests.post(Stop(StopReason.HALTED))
+        elif reason == BUDGET_SPENT:
+            self._requests.post(Stop(StopReason.BUDGET))
+        elif reason != EVENTS_FULL:
+            self._on_rare_exit()
 
-    def _on_tick(self, deadline: int | None) -> Stop | None:
-        if deadline is None:
-            return None
-        left = deadline - time.monotonic_ns()
-        if left <= 0:
-            return Stop(StopReason.TIMEOUT)
-        if left < TICK_NS:
+    def _on_tick(self, deadline: int | None) -> None:
+        now = time.monotonic_ns()
+        if deadline is not None and now >= deadline:
+            self._requests.post(Stop(StopReason.TIMEOUT))
+            return
+        if self._has_apic:
+            self.is_asleep = self.sleeps_for_ever()
+            if self.is_asleep:
+                self._on_sleep()
+        young = self._has_apic and now - self._start < 2 * TICK_NS
+        if young or (deadline is not None and deadline - now < TICK_NS):
             self._arm(deadline)
-        return None
 
-    def _on_rare_exit(self, reason: int) -> Stop | None:
+    def _on_rare_exit(self) -> None:
         from pykvm.cpu.causes import explain, harmless, requested_stop
-        from pykvm.kvm.runloop import EVENTS_FULL
+        from pykvm.kvm.exits import IoapicEoi
 
-        if reason == EVENTS_FULL:
-            return None
         exit = self.vcpu.last_exit()
+        if isinstance(exit, IoapicEoi):
+            self._end_of_interrupt(exit.vector)
+            return
         if harmless(exit):
-            return None
+            return
         stop = requested_stop(exit)
         if stop is not None:
-            return stop
-        snapshot = self._snapshot_if_possible()
-        raise GuestCrash(explain(exit, snapshot), exit, snapshot)
+            self._requests.post(stop)
+            return
+        raise self._crash(exit, lambda snapshot: explain(exit, snapshot))
+
+    def sleeps_for_ever(self) -> bool:
+        """Whether only another processor can wake it, as it is now."""
+        return self._has_apic and sleeps_for_ever(self.vcpu)
 
     def kick(self) -> None:
         """Make a `run` under way look at the machine's stop request; from any thread."""
@@ -234,12 +282,13 @@ class KvmCpu:
 
         return take_snapshot(self.vcpu, self._memory)
 
-    def _snapshot_if_possible(self) -> CpuSnapshot | None:
-        """For a crash, which matters more than a failure to read what belongs to it."""
-        try:
-            return self.snapshot()
-        except PykvmError:
-            return None
+    def _crash(self, exit: Exit, explain: Callable[[CpuSnapshot | None], str]) -> GuestCrash:
+        snapshot = None
+        # a crash matters more than a failure to read what belongs to it
+        with suppress(PykvmError):
+            snapshot = self.snapshot()
+        processor = self.index if self._is_one_of_many else None
+        return GuestCrash(explain(snapshot), exit, snapshot, processor)
 
     def close(self) -> None:
         """Close the vCPU's descriptor and its timer.

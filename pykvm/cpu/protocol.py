@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pykvm.boot.state import BootState
     from pykvm.cpu.snapshot import CpuSnapshot
-    from pykvm.cpu.stop import Stop
+    from pykvm.kvm.vm import Vm
 
 
 class Cpu(Protocol):
@@ -16,18 +16,27 @@ class Cpu(Protocol):
     index: int
     """Its number, from 0."""
 
+    is_asleep: bool
+    """Whether, when it last looked in this run, only another processor could have woken it."""
+
     def settle(self) -> None:
         """Finish the access that the guest was stopped at, so that another can be loaded."""
 
-    def load(self, state: BootState) -> None:
-        """Take the registers of `state`; what it does not name is as in a new processor."""
+    def reset(self, vm: Vm) -> None:
+        """Be as one made in `vm`, a new one with the same interrupt controllers, if it has run."""
 
-    def run(self, deadline: int | None = None, max_exits: int | None = None) -> Stop:
-        """Run the guest until it stops.
+    def load(self, state: BootState) -> None:
+        """Take the registers of `state`."""
+
+    def sleeps_for_ever(self) -> bool:
+        """Whether only another processor can wake it, as it is now; not while it runs."""
+
+    def run(self, start: int, deadline: int | None = None) -> None:
+        """Run the guest until there is a word that the machine shall stop; it may be its own.
 
         Args:
-            deadline: CLOCK_MONOTONIC in ns (`time.monotonic_ns`) at which to stop.
-            max_exits: how many exits may be taken.
+            start: CLOCK_MONOTONIC in ns (`time.monotonic_ns`) at which the machine's run began.
+            deadline: when to stop, likewise.
 
         Raises:
             GuestCrash: the guest cannot go on.

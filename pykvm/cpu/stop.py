@@ -64,10 +64,16 @@ class Stop(NamedTuple):
         return _STATUS.get(self.reason, 0)
 
 
-class StopRequest:
-    """Where devices, other threads and signal handlers leave word that the machine shall stop.
+ALL_ASLEEP = Stop(StopReason.HALTED, detail="every processor was found asleep at its last tick")
+"""The word of a processor that believes so.  Known by identity: whoever takes it looks again."""
 
-    The first word counts, until it is taken.
+
+class StopRequest:
+    """Where whoever wants the machine to stop leaves word: its processors, devices, other threads
+    and signal handlers.
+
+    The first word counts, until it is taken.  Every processor stops as long as one `is_waiting`;
+    who runs them all takes it when all have stopped.
     """
 
     # a dictionary's setdefault and pop are atomic; a lock would deadlock where a signal handler
@@ -75,12 +81,28 @@ class StopRequest:
     __slots__ = ("_word",)
 
     def __init__(self) -> None:
-        self._word: dict[str, Stop] = {}
+        self._word: dict[str, Stop | Exception] = {}
 
     def post(self, stop: Stop) -> None:
         """Ask for a stop; without effect while an earlier one is waiting."""
         self._word.setdefault("stop", stop)
 
+    def fail(self, error: Exception) -> None:
+        """Ask for a stop with `error`; without effect while an earlier word is waiting."""
+        self._word.setdefault("stop", error)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is a word to take."""
+        return bool(self._word)
+
     def take(self) -> Stop | None:
-        """The stop that was asked for, once; None if there is none."""
-        return self._word.pop("stop", None) if self._word else None
+        """The stop that was asked for, once; None if there is none.
+
+        Raises:
+            Exception: the one of `fail`, if that was the word.
+        """
+        word = self._word.pop("stop", None) if self._word else None
+        if isinstance(word, Exception):
+            raise word
+        return word

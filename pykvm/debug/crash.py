@@ -16,7 +16,8 @@ INSTRUCTIONS = 6
 
 def describe_crash(crash: GuestCrash) -> str:
     """Several lines: the cause, the registers, and the code at RIP."""
-    lines = [f"the guest crashed: {crash.cause}"]
+    where = "" if crash.processor is None else f" on processor {crash.processor}"
+    lines = [f"the guest crashed{where}: {crash.cause}"]
     if crash.cpu is not None:
         lines += ["", *registers(crash.cpu), "", *code(crash.cpu)]
     return "\n".join(lines)

@@ -17,5 +17,5 @@ def bare() -> Iterator[Bare]:
     from pykvm.machine import Machine
     from tests.support.bare import Bare
 
-    with Machine("64K", stats=True) as machine:
+    with Machine("64K", stats=True, irqchip="none") as machine:
         yield Bare(machine)

@@ -23,8 +23,8 @@ OUT_THEN_HALT = bytes.fromhex(
 )
 
 
-def create_run_close() -> None:
-    with Machine("64K") as machine:
+def create_run_close(irqchip: str = "none", smp: int = 1) -> None:
+    with Machine("64K", irqchip=irqchip, smp=smp) as machine:
         machine.load(OUT_THEN_HALT)
         assert machine.run(timeout=60).reason is StopReason.HALTED
 
@@ -46,14 +46,15 @@ class FailAt:
         return self._real(fd, name, argument)
 
 
-def test_every_ioctl_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    create_run_close()
+@pytest.mark.parametrize(("irqchip", "smp"), [("none", 1), ("split", 1), ("kernel", 3)])
+def test_every_ioctl_may_fail(monkeypatch: pytest.MonkeyPatch, irqchip: str, smp: int) -> None:
+    create_run_close(irqchip, smp)
     failed = []
     for nth in range(1, 100):
         fail = FailAt(nth)
         with monkeypatch.context() as patch, nothing_left_behind():
             patch.setattr(ioctl, "call", fail)
-            if fail_names_itself(fail):
+            if fail_names_itself(fail, irqchip, smp):
                 break
         assert fail.failed is not None
         failed.append(fail.failed)
@@ -71,10 +72,37 @@ def test_every_ioctl_may_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     } <= set(failed)
 
 
-def fail_names_itself(fail: FailAt) -> bool:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KVM_CREATE_IRQCHIP",
+        "KVM_CREATE_PIT2",
+        "KVM_GET_MP_STATE",
+        "KVM_GET_REGS",
+        "KVM_GET_VCPU_EVENTS",
+        "KVM_GET_LAPIC",
+        "KVM_GET_IRQCHIP",
+    ],
+)
+def test_looking_for_the_end_may_fail(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    create_run_close("kernel", 3)
+    real = ioctl.call
+
+    def fail(fd: int, called: str, argument: Any = 0) -> int:
+        if called == name:
+            raise KvmIoctlError(name, errno.ENOMEM)
+        return real(fd, called, argument)
+
+    with monkeypatch.context() as patch, nothing_left_behind():
+        patch.setattr(ioctl, "call", fail)
+        with pytest.raises(KvmIoctlError, match=name):
+            create_run_close("kernel", 3)
+
+
+def fail_names_itself(fail: FailAt, irqchip: str, smp: int) -> bool:
     """Try; an error must name the ioctl that failed.  Tells whether all went well."""
     try:
-        create_run_close()
+        create_run_close(irqchip, smp)
     except KvmUnavailable as error:
         assert fail.failed is not None
         assert fail.failed in str(error)
@@ -87,7 +115,7 @@ def fail_names_itself(fail: FailAt) -> bool:
 
 
 def test_kvm_run_may_fail() -> None:
-    with nothing_left_behind(), Machine("64K") as machine:
+    with nothing_left_behind(), Machine("64K", irqchip="none") as machine:
         machine.load(HLT)
         loop = machine.cpus[0].loop
         loop._c.fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -123,17 +151,24 @@ def test_a_thousand_rounds_leave_nothing() -> None:
             create_run_close()
 
 
+def test_processors_leave_nothing() -> None:
+    create_run_close("kernel", 4)
+    with nothing_left_behind():
+        for _ in range(10):
+            create_run_close("kernel", 4)
+
+
 def test_a_thousand_failures_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with System() as system, nothing_left_behind():
         for i in range(ROUNDS):
             with monkeypatch.context() as patch:
                 patch.setattr(ioctl, "call", FailAt(1 + i % 9))
                 with pytest.raises(KvmIoctlError):
-                    Machine("64K", system=system)
+                    Machine("64K", irqchip="split", smp=2, system=system)
 
 
 def test_a_hundred_machines_at_once_are_all_given_back() -> None:
     with nothing_left_behind():
-        machines = [Machine("64K") for _ in range(100)]
+        machines = [Machine("64K", irqchip="none") for _ in range(100)]
         for machine in machines:
             machine.close()

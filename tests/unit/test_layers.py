@@ -21,7 +21,7 @@ LAYERS = (
     ("boot",),
     ("bios",),
     ("cpu",),
-    ("board", "stats", "machine", "manifest"),
+    ("board", "controllers", "parts", "stats", "machine", "manifest"),
     ("debug",),
     ("bench",),
     ("cli",),
@@ -36,6 +36,8 @@ UPWARD_TYPES = {("errors", "cpu.snapshot")}
 """Annotations that name a type of a higher room: an error that carries a value says its type."""
 
 LONGEST = 320
+TABLES = ("guests/manifest.toml",)
+"""Nobody reads these from one end to the other."""
 TEXT = {".py", ".pyi", ".c", ".h", ".s", ".S", ".inc", ".ld", ".toml", ".sh", ".md", ""}
 
 
@@ -203,6 +205,7 @@ def test_no_file_is_longer_than_one_sitting() -> None:
             if hidden or unread or path.suffix not in TEXT or not path.is_file():
                 continue
             lines = len(path.read_bytes().splitlines())
-            if lines > LONGEST:
-                long[str(path.relative_to(ROOT))] = lines
+            name = str(path.relative_to(ROOT))
+            if lines > LONGEST and name not in TABLES:
+                long[name] = lines
     assert not long
