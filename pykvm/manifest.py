@@ -32,6 +32,7 @@ class Guest(NamedTuple):
         memory: bytes of RAM; None for the default.
         cmdline: its command line.
         modules: what is loaded beside it.
+        smp: how many processors.
         needs: the probes that must pass.
         attach: the devices that it needs and that a plain machine lacks.
         input: what comes in on COM1.
@@ -49,6 +50,7 @@ class Guest(NamedTuple):
     memory: int | None
     cmdline: str
     modules: tuple[ModuleFile, ...]
+    smp: int
     needs: tuple[str, ...]
     attach: tuple[str, ...]
     input: bytes
@@ -130,6 +132,7 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
         memory=None if memory is None else parse_size(memory),
         cmdline=table.take("cmdline", str, ""),
         modules=tuple(_module(folder, text) for text in table.take_list("modules", str)),
+        smp=table.take("smp", int, 1),
         needs=tuple(table.take_list("needs", str)),
         attach=tuple(table.take_list("attach", str)),
         input=table.bytes_of("input", table.take("input", str, "")),

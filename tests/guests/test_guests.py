@@ -80,7 +80,7 @@ def load(machine: Machine, guest: Guest) -> None:
     [pytest.param(g, id=name, marks=pytest.mark.needs(*g.needs)) for name, g in GUESTS.items()],
 )
 def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
-    with Machine(guest.memory or DEFAULT_RAM, strict=True) as machine:
+    with Machine(guest.memory or DEFAULT_RAM, strict=True, smp=guest.smp) as machine:
         for device in guest.attach:
             assert device == "scratch-mmio"
             machine.mmio.attach(SCRATCH_ADDRESS, SCRATCH_SIZE, ScratchMmio())

@@ -85,6 +85,7 @@ def test_defaults(tmp_path: Path) -> None:
             memory=None,
             cmdline="",
             modules=(),
+            smp=1,
             needs=(),
             attach=(),
             input=b"",
@@ -109,6 +110,7 @@ def test_every_key(tmp_path: Path) -> None:
     memory = "64K"
     cmdline = "one two"
     modules = ["a.bin,first one", "b.bin"]
+    smp = 2
     needs = ["long_mode", "sse"]
     attach = ["scratch-mmio"]
     input = "\\u0004\\u00ff"
@@ -126,6 +128,7 @@ def test_every_key(tmp_path: Path) -> None:
         memory=65536,
         cmdline="one two",
         modules=(first, second),
+        smp=2,
         needs=("long_mode", "sse"),
         attach=("scratch-mmio",),
         input=b"\x04\xff",
