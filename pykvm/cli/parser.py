@@ -83,6 +83,13 @@ def module(text: str) -> ModuleFile:
     return parse_module(text)
 
 
+def count(text: str) -> int:
+    """A number of things, 1 or more."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+    return int(text)
+
+
 def seconds(text: str) -> float:
     """A time above 0."""
     try:

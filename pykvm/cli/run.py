@@ -128,6 +128,20 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "may be given again; write ,, for a comma in FILE",
     )
     to.add_argument(
+        "--irqchip",
+        choices=("kernel", "split", "none"),
+        default="kernel",
+        metavar="WHERE",
+        help="interrupt controllers: kernel (default; PICs, IOAPIC, APICs and PIT in KVM), split "
+        "(APICs in KVM alone) or none (any HLT is the end)",
+    )
+    to.add_argument(
+        "--smp",
+        type=parser.count,
+        metavar="N",
+        help="how many processors (default 1); more need --irqchip kernel or split",
+    )
+    to.add_argument(
         "--timeout",
         type=parser.seconds,
         metavar="SECONDS",
@@ -203,6 +217,8 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             strict=args.strict,
             testdev=args.testdev,
             stats=counted,
+            irqchip=args.irqchip,
+            smp=args.smp or 1,
         ) as machine,
     ):
         for name, content in files:
@@ -242,6 +258,8 @@ def _find_image(args: argparse.Namespace) -> str:
         args.mode = guest.mode.value
     if args.memory is None:
         args.memory = guest.memory
+    if args.smp is None:
+        args.smp = guest.smp
     if args.load_addr is None:
         args.load_addr = guest.load_address
     if args.append is None:

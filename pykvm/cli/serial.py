@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TextIO
@@ -23,25 +24,49 @@ CAPTURE_LIMIT = 16 << 20
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 _PTY_POLL = 0.02
 
+_NEVER_BLOCKS = 256
+"""How many bytes pipes and terminals take at once when poll(2) says that they take any."""
+
+_GIVEN_UP_POLL_MS = 20
+
 
 class WatchedSink(FdSink):
     """A descriptor whose reader may stall; a signal can break off a write that hangs.
 
+    In the main thread its handler does so by raising; other threads, those of further processors,
+    look whether it told them to give up.
+
     Attributes:
         writing: whether a write is under way.
+        given_up: whether no write shall wait any longer.
     """
 
     def __init__(self, fd: int, name: str) -> None:
         super().__init__(fd, name)
         self.writing = False
+        self.given_up = False
 
     def write(self, data: bytes) -> None:
         """Write all of `data`."""
         self.writing = True
         try:
-            super().write(data)
+            if threading.current_thread() is threading.main_thread():
+                super().write(data)
+                return
+            for start in range(0, len(data), _NEVER_BLOCKS):
+                self._wait_for_room()
+                super().write(data[start : start + _NEVER_BLOCKS])
         finally:
             self.writing = False
+
+    def _wait_for_room(self) -> None:
+        import select
+
+        poller = select.poll()
+        poller.register(self._fd, select.POLLOUT)
+        while not poller.poll(_GIVEN_UP_POLL_MS):
+            if self.given_up:
+                raise SinkError(f"nobody reads {self._name}")
 
 
 class SerialLine:
@@ -125,6 +150,11 @@ class SerialLine:
     def may_hang(self) -> bool:
         """Whether whoever is to read the output can keep pykvm waiting just now."""
         return self._draining or (isinstance(self.sink, WatchedSink) and self.sink.writing)
+
+    def give_up(self) -> None:
+        """Break off writes of other threads that hang, now and from now on."""
+        if isinstance(self.sink, WatchedSink):
+            self.sink.given_up = True
 
     def start(self, machine: Machine) -> None:
         """From now on, what comes in goes to `machine`, and what a file had is replaced.

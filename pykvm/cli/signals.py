@@ -83,6 +83,7 @@ class OrderlySignals:
         if self._stop is None:
             self._stop = _stop_for(number)
         if self._line.may_hang:
+            self._line.give_up()
             raise StopNow(self._stop)
         self._machine.stop(self._stop)
         # what the guest has sent is still written out, and that may hang, too

@@ -45,6 +45,10 @@ with_kvm = pytest.mark.needs()
         (["run", "x", "--serial", "tty"], "'tty' is not stdio, null, pty or file:PATH"),
         (["run", "x", "--serial", "file:"], "'file:' is not stdio, null, pty or file:PATH"),
         (["run", "x", "--fw-cfg", "opt/a"], "'opt/a' is not one name and one content"),
+        (["run", "x", "--smp", "0"], "argument --smp: '0' is not a number from 1 on"),
+        (["run", "x", "--smp", "two"], "argument --smp: 'two' is not a number from 1 on"),
+        (["run", "x", "--smp", "9" * 5000], "is not a number from 1 on"),
+        (["run", "x", "--irqchip", "apic"], "argument --irqchip: invalid choice: 'apic'"),
         (["doctor", "now"], "unrecognized arguments: now"),
         (["ruin"], "'ruin' is not a command: run, doctor"),
         (["--jsno"], "unrecognized arguments: --jsno"),
@@ -55,6 +59,20 @@ def test_a_wrong_command_line(pykvm_command: Pykvm, words: list[str], complaint:
     assert (result.status, result.out) == (USAGE, b"")
     assert complaint in result.complaint
     assert result.complaint.endswith(" --help)")
+
+
+@with_kvm
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--smp 2 --irqchip none", "2 processors need local APICs"),
+        ("--smp 999999", "999999 processors: this host's KVM gives a machine at most"),
+    ],
+)
+def test_processors_that_cannot_be(
+    pykvm_command: Pykvm, image: MakeImage, options: str, words: str
+) -> None:
+    assert_fails(pykvm_command("run", image(HALT), *options.split()), words)
 
 
 def assert_fails(result: Result, *words: str) -> None:

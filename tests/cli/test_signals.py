@@ -31,6 +31,10 @@ class Line:
     """In place of a serial line: hangs or not, as the test wants."""
 
     may_hang = False
+    gave_up = False
+
+    def give_up(self) -> None:
+        self.gave_up = True
 
 
 @pytest.fixture
@@ -74,6 +78,7 @@ def test_a_line_that_hangs_is_broken_off_at_once(machine: Stopped, line: Line) -
             signal.raise_signal(signal.SIGTERM)
         signals.release()
     assert caught.value.stop == TERMINATED
+    assert line.gave_up
     assert not machine.stops
 
 
