@@ -13,7 +13,7 @@ from pykvm.devices.cmos import Cmos
 from pykvm.devices.debug_exit import DebugExit
 from pykvm.devices.debugcon import Debugcon
 from pykvm.devices.fw_cfg import DMA_LENGTH, PORTS_LENGTH, DmaMemory, FwCfg
-from pykvm.devices.fw_cfg_items import E820_RAM, E820_RESERVED, e820_file
+from pykvm.devices.fw_cfg_items import E820_RAM, E820_RESERVED, IRQ0_OVERRIDE, e820_file
 from pykvm.devices.i8042 import I8042
 from pykvm.devices.pci_config import PciConfig
 from pykvm.devices.port92 import Port92
@@ -45,11 +45,17 @@ class Board(NamedTuple):
     power: AcpiPm
     fw_cfg: FwCfg
 
+    def poll(self) -> None:
+        """Have those devices look at the clock that may interrupt by it."""
+        self.cmos.poll()
+        self.power.poll()
+
 
 def build_board(
     ports: Bus,
     *,
     ram: int,
+    cpus: int,
     memory: DmaMemory,
     serial: Sink,
     debug: Sink,
@@ -60,7 +66,7 @@ def build_board(
 
     Args:
         ports: the port bus.
-        ram: bytes of RAM, for the CMOS and fw_cfg to tell.
+        ram, cpus: bytes of RAM and processors, for the CMOS and fw_cfg to tell.
         memory: the RAM itself, for DMA.
         serial: where COM1 sends.
         debug: where the debug consoles send.
@@ -89,8 +95,9 @@ def build_board(
         pci=PciConfig(),
         reset_control=ResetControl(on_reset=reset_by("the reset control register")),
         power=AcpiPm(line(layout.SCI_IRQ), on_power_off=lambda: stop(Stop(StopReason.POWER_OFF))),
-        fw_cfg=FwCfg(memory, ram=ram),
+        fw_cfg=FwCfg(memory, ram=ram, cpus=cpus),
     )
+    board.fw_cfg.add_item(IRQ0_OVERRIDE, (1).to_bytes(4, "little"))
     board.fw_cfg.add_file("etc/e820", e820_file(memory_map(ram)))
     ports.attach(layout.COM1, 8, board.serial)
     ports.attach(layout.DEBUGCON, 1, board.debugcon)

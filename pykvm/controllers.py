@@ -8,10 +8,12 @@ from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError, MachineError
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
+from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, TIMER_IRQ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pykvm.bus import Bus
     from pykvm.irq import IrqLine
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
 
@@ -31,6 +33,9 @@ class NoControllers:
     def __init__(self, vm: Vm) -> None:
         """Make them, before the first vCPU."""
         self.vm = vm
+
+    def attach(self, mmio: Bus) -> None:
+        """Attach those that are devices of this process."""
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
         """Have a line drive a global system interrupt.
@@ -53,19 +58,64 @@ class NoControllers:
 
 
 class SplitControllers(NoControllers):
-    """Local APICs in the kernel, all else left to userspace (KVM_CAP_SPLIT_IRQCHIP).
+    """Local APICs in the kernel, an IOAPIC of this process; neither PICs nor a PIT.
 
-    There is no IOAPIC yet: it goes here.  `connect` is to lead to its pins, what it delivers to
-    `signal_msi`, and `end_of_interrupt` to it; `may_wake_halted` and `copy` ask it, too.
+    What the IOAPIC delivers is a message to the local APICs.  KVM tells of the end of an interrupt
+    whose vector it finds level-triggered in its routing table, so that table follows the IOAPIC's
+    (KVM_CAP_SPLIT_IRQCHIP, KVM API 7.5).
     """
 
     has_apics = True
 
     def __init__(self, vm: Vm) -> None:
+        from pykvm.devices.ioapic import IoApic
         from pykvm.kvm.irqchip import SplitIrqChip
 
         super().__init__(vm)
         self.irqchip = SplitIrqChip(vm)
+        self._ioapic = IoApic(self._deliver, on_route_change=self._set_routes)
+
+    def attach(self, mmio: Bus) -> None:
+        """Attach the IOAPIC."""
+        from pykvm.devices.ioapic import LENGTH
+
+        mmio.attach(IOAPIC, LENGTH, self._ioapic)
+
+    def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
+        """Have a line drive a pin of the IOAPIC."""
+        pin = self._ioapic.line(IOAPIC_TIMER_PIN if gsi == TIMER_IRQ else gsi)
+
+        def drive(level: bool) -> None:
+            if self.vm.fd < 0:
+                return  # a closed machine's device may still be used
+            try:
+                pin.set(level)
+            except KvmIoctlError as error:
+                on_failure(error)
+
+        line.listener = drive
+
+    def end_of_interrupt(self, vector: int) -> None:
+        """The guest has ended a level-triggered interrupt (KVM_EXIT_IOAPIC_EOI)."""
+        self._ioapic.end_of_interrupt(vector)
+
+    def may_wake_halted(self) -> bool:
+        """Whether the IOAPIC has an entry that IF does not hold back."""
+        return self._ioapic.may_send_unmaskable()
+
+    def copy(self, new: Self) -> None:
+        """Make the IOAPIC as new; lines keep their levels."""
+        self._ioapic.reset()
+
+    def _deliver(self, address: int, data: int) -> bool:
+        from pykvm.kvm.interrupts import signal_msi
+
+        return signal_msi(self.vm, address, data)
+
+    def _set_routes(self) -> None:
+        from pykvm.kvm.interrupts import MsiRoute, set_gsi_routing
+
+        set_gsi_routing(self.vm, (MsiRoute(*route) for route in self._ioapic.routes()))
 
 
 class KernelControllers(NoControllers):
@@ -78,9 +128,17 @@ class KernelControllers(NoControllers):
 
         super().__init__(vm)
         self._chip = IrqChip(vm)
+        self._route_timer()
         self._pit = Pit(self._chip)
         self.irqchip, self.pit = self._chip, self._pit
         self._lines: list[tuple[IrqLine, Callable[[bool], None]]] = []
+
+    def _route_timer(self) -> None:
+        """Lead ISA interrupt 0 to the IOAPIC's input 2, where PCs have it and the tables say so;
+        KVM would lead it to input 0."""
+        from pykvm.kvm.interrupts import isa_routes, set_gsi_routing
+
+        set_gsi_routing(self.vm, isa_routes({TIMER_IRQ: IOAPIC_TIMER_PIN}))
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
         """Have a line drive a global system interrupt as a level (KVM_IRQ_LINE)."""

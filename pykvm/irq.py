@@ -32,3 +32,39 @@ class IrqLine:
             self._level = level
             if self.listener is not None:
                 self.listener(level)
+
+
+class Lines:
+    """The lines into a machine's interrupt controllers, by global system interrupt."""
+
+    __slots__ = ("shared",)
+
+    def __init__(self) -> None:
+        self.shared: dict[int, SharedLine] = {}
+
+    def new_input(self, gsi: int) -> IrqLine:
+        """A device's line, which other devices of the same interrupt do not disturb."""
+        return self.shared.setdefault(gsi, SharedLine()).new_input()
+
+
+class SharedLine:
+    """One interrupt line that several devices drive: asserted while any of them asserts it.
+
+    Attributes:
+        line: the line itself, for a listener.
+    """
+
+    __slots__ = ("_inputs", "line")
+
+    def __init__(self) -> None:
+        self.line = IrqLine()
+        self._inputs: list[IrqLine] = []
+
+    def new_input(self) -> IrqLine:
+        """A line of a device's own, which drives the shared one together with the others."""
+        device = IrqLine(self._changed)
+        self._inputs.append(device)
+        return device
+
+    def _changed(self, _: bool) -> None:
+        self.line.set(any(device.level for device in self._inputs))

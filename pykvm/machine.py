@@ -9,21 +9,24 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pykvm.board import attach_testdev, build_board
-from pykvm.boot import boot_image, read_image
 from pykvm.bus import MEMORY_SPACE, PORT_SPACE, Bus
 from pykvm.controllers import KINDS, check_processors
+from pykvm.cpu.model import HOST, CpuModel
+from pykvm.cpu.msrs import MsrSpace
 from pykvm.cpu.processors import Processors
+from pykvm.cpu.shared import Shared
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
-from pykvm.devices.sinks import BufferSink
+from pykvm.devices.sinks import BufferSink, kept
 from pykvm.errors import GuestMemoryError
-from pykvm.irq import IrqLine
+from pykvm.irq import Lines
 from pykvm.kvm.routes import Routes
 from pykvm.kvm.runloop import NO_BUDGET
 from pykvm.kvm.system import System
 from pykvm.kvm.vm import Vm
-from pykvm.layout import DEFAULT_RAM, MIN_RAM
-from pykvm.memory import Gpa, GuestMemory, parse_size
-from pykvm.parts import make_cpus, place_memory
+from pykvm.layout import DEFAULT_RAM, MIB, MIN_RAM
+from pykvm.loading import plan_boot, put_into_ram
+from pykvm.memory import GuestMemory, parse_size
+from pykvm.parts import make_as_new, make_cpus, place_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +40,9 @@ if TYPE_CHECKING:
 
 OUTPUT_KEPT = 16 << 20
 """How many bytes of a guest's output are kept: it may print for ever."""
+
+HUGE_PAGES_FROM = 64 * MIB
+"""RAM of this size and more is for kernels, which touch all of it."""
 
 
 class Machine:
@@ -58,10 +64,12 @@ class Machine:
         testdev: attach the test device that test kernels for KVM look for.
         stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
         irqchip: where interrupt controllers are.  "kernel": PICs, IOAPIC, local APICs and PIT, all
-            in KVM.  "split": local APICs in KVM; lines lead nowhere yet.  "none": no controllers,
-            lines lead nowhere, and any HLT ends the run.
+            in KVM.  "split": local APICs in KVM and an IOAPIC of pykvm's, neither PICs nor PIT.
+            "none": no controllers, lines lead nowhere, and any HLT ends the run.
         smp: how many processors, 1 to 255 at the most; more than 1 need "kernel" or "split".  The
             guest starts the others by INIT and SIPI.
+        cpu: what the processors are: by default all that the host's KVM offers; see
+            `pykvm.cpu.model.parse_cpu`.
         system: an open `System` to use; it stays open.  By default /dev/kvm is opened.
 
     Attributes:
@@ -71,6 +79,7 @@ class Machine:
         irqchip, pit: the controllers and the timer in the kernel, whose state can be read and set;
             None where there are none.
         board: the devices that are always there.
+        msrs: what the guest gets from registers that KVM does not know; #GP unless told otherwise.
         vm: the KVM machine underneath.
         routes: what the C loop answers without Python.
         lock: held while devices are called; take it to touch a device from another thread.
@@ -80,6 +89,7 @@ class Machine:
         KvmIoctlError: the host refused a part of the machine.
         GuestMemoryError: such memory cannot be had.
         MachineError: there is no such irqchip, or it cannot have so many processors.
+        CpuModelError: the host does not offer a feature of `cpu`.
     """
 
     def __init__(
@@ -93,6 +103,7 @@ class Machine:
         stats: bool = False,
         irqchip: str = "kernel",
         smp: int = 1,
+        cpu: CpuModel = HOST,
         system: System | None = None,
     ) -> None:
         size = parse_size(memory) if isinstance(memory, str) else memory
@@ -105,26 +116,27 @@ class Machine:
         self._run_ns = 0
         self._serial_sink = BufferSink(OUTPUT_KEPT) if serial is None else serial
         self._debug_sink = BufferSink(OUTPUT_KEPT) if debug is None else debug
-        self._lines: dict[int, IrqLine] = {}
+        self._lines = Lines()
         self.routes = Routes(posting=smp == 1)
         self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
         with ExitStack() as undo:
-            self.memory = undo.enter_context(GuestMemory(size))
+            self.memory = undo.enter_context(GuestMemory(size, huge=size >= HUGE_PAGES_FROM))
             self.board = build_board(
                 self.ports,
                 ram=size,
+                cpus=smp,
                 memory=self.memory,
                 serial=self._serial_sink,
                 debug=self._debug_sink,
-                line=lambda irq: self._lines.setdefault(irq, IrqLine()),
+                line=self._lines.new_input,
                 stop=self._requests.post,
             )
             if testdev:
                 attach_testdev(
                     self.ports,
                     self.mmio,
-                    line=lambda _: IrqLine(),
+                    line=self._lines.new_input,
                     flush=self.memory.forget_mapping,
                 )
             if system is None:
@@ -132,24 +144,27 @@ class Machine:
             self.vm = undo.enter_context(Vm(system))
             check_processors(self.vm, smp, irqchip)
             place_memory(self.vm, self.memory)
-            self._controllers = KINDS[irqchip](self.vm)
-            for irq, line in self._lines.items():
-                self._controllers.connect(irq, line, self._fail)
-            self._processors = Processors(self._requests, self._controllers.may_wake_halted)
-            self.cpus = make_cpus(
-                self.vm,
-                smp,
-                undo,
+            self._controllers = controllers = KINDS[irqchip](self.vm)
+            controllers.attach(self.mmio)
+            for gsi, pin in self._lines.shared.items():
+                controllers.connect(gsi, pin.line, self._fail)
+            self.msrs = MsrSpace()
+            self.msrs.catch_if_possible(self.vm)
+            self._processors = Processors(self._requests, controllers.may_wake_halted)
+            shared = Shared(
                 ports=self.ports,
                 mmio=self.mmio,
                 memory=self.memory,
                 routes=self.routes,
+                msrs=self.msrs,
                 requests=self._requests,
                 lock=self.lock,
-                controllers=self._controllers,
-                processors=self._processors,
-                stats=stats,
+                has_apics=controllers.has_apics,
+                end_of_interrupt=controllers.end_of_interrupt,
+                on_tick=self.board.poll,
+                on_sleep=self._processors.on_sleep,
             )
+            self.cpus = make_cpus(self.vm, smp, shared, undo, model=cpu, stats=stats)
             self._processors.add(self.cpus)
             self._cleanup = undo.pop_all()
 
@@ -192,42 +207,21 @@ class Machine:
         Raises:
             ImageError: it cannot be read or booted.
         """
-        ram = self.memory.size
-        if isinstance(image, bytes):
-            name, content = "", image
-        else:
-            name, content = os.fspath(image), read_image(image, ram)
-        state = boot_image(
-            content,
-            ram,
-            name=name,
+        state = plan_boot(
+            image,
+            self.memory.size,
+            len(self.cpus),
             mode=mode,
             load_address=load_address,
             entry=entry,
             cmdline=cmdline,
             modules=modules,
         )
-        self._make_as_new()
-        for piece in state.pieces:
-            self.memory.write(Gpa(piece.gpa), piece.data)
-            self.memory.zero(Gpa(piece.gpa + len(piece.data)), piece.size - len(piece.data))
+        self._processors.refuse_while_running()
+        make_as_new(self.cpus, self._controllers, self.lock)
+        put_into_ram(state, self.memory)
         self.cpus[0].load(state)
         return state
-
-    def _make_as_new(self) -> None:
-        """Take back what the last image did to processors and interrupt controllers."""
-        self._processors.refuse_while_running()
-        if not any(cpu.has_run for cpu in self.cpus):
-            return
-        for cpu in self.cpus:
-            cpu.settle()
-        # what KVM begins with is its own affair: it is copied from what is made for that
-        with Vm(self.vm.system) as vm:
-            new = type(self._controllers)(vm)
-            for cpu in self.cpus:
-                cpu.reset(vm)
-            with self.lock:
-                self._controllers.copy(new)
 
     def run(self, timeout: float | None = None, max_exits: int | None = None) -> Stop:
         """Run the guest on the calling thread until it stops; it may be called again.
@@ -281,7 +275,7 @@ class Machine:
         Raises:
             TypeError: COM1 sends to a sink of the caller's, which has it.
         """
-        return _kept(self._serial_sink, "COM1")
+        return kept(self._serial_sink, "COM1")
 
     @property
     def debug_output(self) -> bytes:
@@ -290,7 +284,7 @@ class Machine:
         Raises:
             TypeError: they send to a sink of the caller's, which has it.
         """
-        return _kept(self._debug_sink, "the debug console")
+        return kept(self._debug_sink, "the debug console")
 
     def send(self, data: bytes) -> int:
         """Give the guest `data` on COM1; returns how many bytes of it there was room for."""
@@ -301,7 +295,7 @@ class Machine:
         """Exits and times so far."""
         from pykvm.stats import collect
 
-        return collect(self.cpus, self.ports, self.mmio, self._run_ns)
+        return collect(self.cpus, (self.ports, self.mmio, self.msrs), self._run_ns)
 
     def close(self) -> None:
         """Give everything back, in reverse order.  Closing again does nothing.
@@ -319,9 +313,3 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _kept(sink: Sink, what: str) -> bytes:
-    if not isinstance(sink, BufferSink):
-        raise TypeError(f"{what} sends to a sink of its own: look there")
-    return sink.data

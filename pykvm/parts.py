@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pykvm._shim import ffi
+from pykvm._shim import ffi, lib
 from pykvm.cpu.kvm import KvmCpu
+from pykvm.cpu.model import CpuModel, cpuid_for
+from pykvm.kvm.vm import Vm
 from pykvm.layout import IDENTITY_MAP_ADDRESS, TSS_ADDRESS
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
     from contextlib import ExitStack
 
-    from pykvm.bus import Bus
     from pykvm.controllers import NoControllers
-    from pykvm.cpu.processors import Processors
-    from pykvm.cpu.stop import StopRequest
-    from pykvm.kvm.routes import Routes
-    from pykvm.kvm.vm import Vm
+    from pykvm.cpu.shared import Shared
     from pykvm.memory import GuestMemory
 
 
@@ -32,41 +31,52 @@ def place_memory(vm: Vm, memory: GuestMemory) -> None:
 
 
 def make_cpus(
-    vm: Vm,
-    count: int,
-    undo: ExitStack,
-    *,
-    ports: Bus,
-    mmio: Bus,
-    memory: GuestMemory,
-    routes: Routes,
-    requests: StopRequest,
-    lock: threading.RLock,
-    controllers: NoControllers,
-    processors: Processors,
-    stats: bool,
+    vm: Vm, count: int, shared: Shared, undo: ExitStack, *, model: CpuModel, stats: bool
 ) -> tuple[KvmCpu, ...]:
-    """Make `count` processors, after the interrupt controllers; `undo` closes them."""
+    """Make the processors, after the interrupt controllers.
+
+    Args:
+        vm: what they belong to.
+        count: how many.
+        shared: the rest of the machine.
+        undo: closes them.
+        model: what they are.
+        stats: as for `KvmCpu`.
+
+    Raises:
+        CpuModelError: the host does not offer a feature of `model`.
+    """
     cpus: list[KvmCpu] = []
-    cpuid = vm.system.supported_cpuid_raw()
+    supported = vm.system.supported_cpuid_raw()
+    tsc_deadline = bool(vm.check(lib.KVM_CAP_TSC_DEADLINE_TIMER))
     for index in range(count):
-        cpu = KvmCpu(
-            vm,
+        cpuid = cpuid_for(
+            supported,
             index,
-            count=count,
-            cpuid=cpuid,
-            ports=ports,
-            mmio=mmio,
-            memory=memory,
-            routes=routes,
-            requests=requests,
-            lock=lock,
-            end_of_interrupt=controllers.end_of_interrupt,
-            on_sleep=processors.on_sleep,
-            has_apic=controllers.has_apics,
-            budget=cpus[0].loop.budget_cell if cpus else None,
-            stats=stats,
+            count,
+            lapic=shared.has_apics,
+            tsc_deadline=tsc_deadline,
+            model=model,
         )
+        budget = cpus[0].loop.budget_cell if cpus else None
+        cpu = KvmCpu(vm, index, cpuid, shared, alone=count == 1, budget=budget, stats=stats)
         undo.callback(cpu.close)
         cpus.append(cpu)
     return tuple(cpus)
+
+
+def make_as_new(cpus: Sequence[KvmCpu], controllers: NoControllers, lock: threading.RLock) -> None:
+    """Take back what the last image did to processors and interrupt controllers, if one ran.
+
+    What KVM begins with is its own affair: it is copied from what is made for that.
+    """
+    if not any(cpu.has_run for cpu in cpus):
+        return
+    for cpu in cpus:
+        cpu.settle()
+    with Vm(controllers.vm.system) as vm:
+        new = type(controllers)(vm)
+        for cpu in cpus:
+            cpu.reset(vm)
+        with lock:
+            controllers.copy(new)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pykvm.kvm.decode import reason_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pykvm.bus import Bus
     from pykvm.cpu.kvm import KvmCpu
 
 
 @dataclass(frozen=True, slots=True)
 class Unclaimed:
-    """Accesses to one address that no device claimed."""
+    """Accesses to one address, or MSR, that no device claimed."""
 
     bus: str
     address: int
@@ -53,8 +52,25 @@ class Stats:
         return sum(self.exits.values())
 
 
-def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats:
+class Space(Protocol):
+    """Where a guest may ask for what is not there: a bus, or the MSRs."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def unclaimed(self) -> Counter[tuple[bool, int]]:
+        """How often nobody answered, by (is_write, address)."""
+
+    @property
+    def unclaimed_elsewhere(self) -> int:
+        """How often nobody answered at further addresses."""
+
+
+def collect(cpus: Iterable[KvmCpu], spaces: Iterable[Space], run_ns: int) -> Stats:
     """Add up what the processors and buses have counted in `run_ns` ns of running."""
+    spaces = list(spaces)
     exits: Counter[str] = Counter()
     by_port: Counter[int] = Counter()
     inside = total = 0
@@ -65,9 +81,9 @@ def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats
         by_port.update(cpu.loop.exits_by_port())
         inside += cpu.loop.inside_ns
     unclaimed = tuple(
-        Unclaimed(bus.name, address, is_write, count)
-        for bus in (ports, mmio)
-        for (is_write, address), count in sorted(bus.unclaimed.items())
+        Unclaimed(space.name, address, is_write, count)
+        for space in spaces
+        for (is_write, address), count in sorted(space.unclaimed.items())
     )
     return Stats(
         exits=dict(exits.most_common()),
@@ -75,5 +91,5 @@ def collect(cpus: Iterable[KvmCpu], ports: Bus, mmio: Bus, run_ns: int) -> Stats
         inside_ns=inside,
         outside_ns=total - inside if inside else 0,
         unclaimed=unclaimed,
-        unclaimed_elsewhere=ports.unclaimed_elsewhere + mmio.unclaimed_elsewhere,
+        unclaimed_elsewhere=sum(space.unclaimed_elsewhere for space in spaces),
     )

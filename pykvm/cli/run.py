@@ -23,7 +23,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from pykvm.cli import failure, parser, start_up_is_over
+from pykvm.cli import failure, run_options, start_up_is_over
 from pykvm.cpu.stop import EXIT_CRASH, Stop, StopReason
 from pykvm.devices.sinks import NullSink
 from pykvm.errors import GuestCrash, ImageError, PykvmError
@@ -35,14 +35,13 @@ if TYPE_CHECKING:
 
     from pykvm.boot import Module
     from pykvm.boot.module_file import ModuleFile
-    from pykvm.cli.fw_cfg import FwCfgOption
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import BufferSink
     from pykvm.machine import Machine
     from pykvm.stats import Stats
 
-SERIAL_KINDS = ("stdio", "null", "pty")
+add_arguments = run_options.add_arguments
 
 
 class Outcome(NamedTuple):
@@ -76,109 +75,6 @@ class Outcome(NamedTuple):
         """Whether the guest ended itself in one of the usual ways, of which nothing is said."""
         usual = (StopReason.HALTED, StopReason.DEBUG_EXIT, StopReason.POWER_OFF)
         return self.stop is not None and self.stop.reason in usual
-
-
-def add_arguments(to: argparse.ArgumentParser) -> None:
-    """Declare the command line."""
-    to.add_argument("image", metavar="IMAGE", help="an image file, or a bundled guest's name")
-    to.add_argument(
-        "-m",
-        "--memory",
-        type=parser.size,
-        metavar="SIZE",
-        help=f"RAM: 64K, 16M, 1G, ... (default {DEFAULT_RAM >> 20}M)",
-    )
-    to.add_argument(
-        "--mode",
-        choices=("auto", *(mode.value for mode in Mode)),
-        default="auto",
-        metavar="MODE",
-        help="how to enter the image: auto (default), real, protected or long; for a flat image "
-        "auto is protected for NAME.bin32, long for NAME.bin64, else real; kernels say it "
-        "themselves, and Linux may be entered in long mode, too",
-    )
-    to.add_argument(
-        "--load-addr",
-        type=parser.address,
-        metavar="ADDR",
-        help="where to load a flat image (default 0x1000)",
-    )
-    to.add_argument(
-        "--entry",
-        type=parser.address,
-        metavar="ADDR",
-        help="where to enter (default: where the image says or begins)",
-    )
-    to.add_argument(
-        "--append",
-        metavar="TEXT",
-        help="the kernel's command line",
-    )
-    to.add_argument(
-        "--initrd",
-        metavar="FILE",
-        help="a Linux kernel's initial RAM disk; for others, the first module",
-    )
-    to.add_argument(
-        "--module",
-        action="append",
-        type=parser.module,
-        metavar="FILE[,CMDLINE]",
-        help="a file to load beside the kernel, and the string it gets with it (default: FILE); "
-        "may be given again; write ,, for a comma in FILE",
-    )
-    to.add_argument(
-        "--irqchip",
-        choices=("kernel", "split", "none"),
-        default="kernel",
-        metavar="WHERE",
-        help="interrupt controllers: kernel (default; PICs, IOAPIC, APICs and PIT in KVM), split "
-        "(APICs in KVM alone) or none (any HLT is the end)",
-    )
-    to.add_argument(
-        "--smp",
-        type=parser.count,
-        metavar="N",
-        help="how many processors (default 1); more need --irqchip kernel or split",
-    )
-    to.add_argument(
-        "--timeout",
-        type=parser.seconds,
-        metavar="SECONDS",
-        help="stop the guest after that time",
-    )
-    to.add_argument(
-        "--serial",
-        type=_serial,
-        default="stdio",
-        metavar="WHERE",
-        help="stdio (default), null, file:PATH or pty: the guest's first serial port",
-    )
-    to.add_argument(
-        "--strict", action="store_true", help="an access that no device answers is a crash"
-    )
-    to.add_argument(
-        "--fw-cfg",
-        type=_fw_cfg,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="name=NAME,string=TEXT or name=NAME,file=PATH: a file for the guest to read through "
-        "fw_cfg; NAME begins with opt/; may be repeated",
-    )
-    to.add_argument(
-        "--testdev",
-        action="store_true",
-        help="attach the device that test kernels for KVM look for, as QEMU's pc-testdev",
-    )
-    to.add_argument(
-        "--stats", action="store_true", help="tell exits and times on standard error at the end"
-    )
-    to.add_argument(
-        "--json",
-        action="store_true",
-        help="print one JSON object, with the guest's output in it, instead of the output",
-    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -219,6 +115,7 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             stats=counted,
             irqchip=args.irqchip,
             smp=args.smp or 1,
+            cpu=args.cpu,
         ) as machine,
     ):
         for name, content in files:
@@ -307,17 +204,3 @@ def _run(
         # guarded until here, so that no signal comes between a raw terminal and its restoration
         line.close()
         signals.release()
-
-
-def _serial(text: str) -> str:
-    if text in SERIAL_KINDS or (text.startswith("file:") and text != "file:"):
-        return text
-    from argparse import ArgumentTypeError
-
-    raise ArgumentTypeError(f"{text!r} is not stdio, null, pty or file:PATH")
-
-
-def _fw_cfg(text: str) -> FwCfgOption:
-    from pykvm.cli.fw_cfg import parse
-
-    return parse(text)

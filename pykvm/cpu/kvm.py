@@ -7,9 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
-from pykvm.cpu.apicid import number_cpuid
 from pykvm.cpu.sleep import sleeps_for_ever
-from pykvm.cpu.stop import Stop, StopReason, StopRequest
+from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
 from pykvm.kvm.runloop import BUDGET_SPENT, EVENTS_FULL, INTERRUPTED, NO_BUDGET, RunLoop
@@ -17,16 +16,14 @@ from pykvm.kvm.structs import store
 from pykvm.kvm.vcpu import Vcpu
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable
 
     from pykvm.boot.state import BootState
     from pykvm.bus import Bus
+    from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
     from pykvm.kvm.exits import Exit
-    from pykvm.kvm.routes import Routes
     from pykvm.kvm.vm import Vm
-    from pykvm.memory import GuestMemory
 
 TICK_NS = 10_000_000
 """How long a posted write or a signal to the process may wait for Python, in ns."""
@@ -49,16 +46,9 @@ class KvmCpu:
     Args:
         vm: the VM it belongs to.
         index: its number.
-        count: of all processors of the machine.
-        cpuid: the host's `struct kvm_cpuid2 *`, which each processor makes its own in turn.
-        ports, mmio: where its accesses go.
-        memory: guest RAM, to show code with.
-        routes: what the C loop answers itself.
-        requests: where it looks for stop requests.
-        lock: held while devices are called; it serialises all vCPUs and input threads.
-        end_of_interrupt: called with the vector when a split irqchip's interrupt is ended.
-        on_sleep: called at each tick that finds it asleep for ever.
-        has_apic: whether the vCPU has a local APIC in the kernel.
+        cpuid: what CPUID tells it, a `struct kvm_cpuid2 *`.
+        shared: the rest of the machine.
+        alone: whether it is the only processor of the machine.
         budget: another processor's `loop.budget_cell`, to share it.
         stats: keep counts by port and the time spent in the guest.
 
@@ -70,18 +60,10 @@ class KvmCpu:
         self,
         vm: Vm,
         index: int,
-        *,
-        count: int,
         cpuid: Any,
-        ports: Bus,
-        mmio: Bus,
-        memory: GuestMemory,
-        routes: Routes,
-        requests: StopRequest,
-        lock: threading.RLock,
-        end_of_interrupt: Callable[[int], None],
-        on_sleep: Callable[[], None],
-        has_apic: bool,
+        shared: Shared,
+        *,
+        alone: bool = True,
         budget: Any = None,
         stats: bool = False,
     ) -> None:
@@ -90,8 +72,9 @@ class KvmCpu:
         self._running = self._has_run = False
         self.vcpu = Vcpu(vm, index)
         try:
-            self.loop = RunLoop(self.vcpu, routes, count_ports=stats, timed=stats, budget=budget)
-            number_cpuid(cpuid, index, count)
+            self.loop = RunLoop(
+                self.vcpu, shared.routes, count_ports=stats, timed=stats, budget=budget
+            )
             self.vcpu.set_cpuid2(cpuid)
             # cffi's own struct: importing `Sregs`, a dataclass, would be felt in a short run
             self._reset_sregs = ffi.new("struct kvm_sregs *")
@@ -99,15 +82,12 @@ class KvmCpu:
         except BaseException:
             self.vcpu.close()
             raise
-        self._ports = ports
-        self._mmio = mmio
-        self._memory = memory
-        self._requests = requests
-        self._lock = lock
-        self._end_of_interrupt = end_of_interrupt
-        self._on_sleep = on_sleep
-        self._has_apic = has_apic
-        self._is_one_of_many = count > 1
+        self._shared = shared
+        self._ports, self._mmio = shared.ports, shared.mmio
+        self._requests = shared.requests
+        self._lock = shared.lock
+        self._has_apic = shared.has_apics
+        self._is_one_of_many = not alone
         self._start = 0
 
     def settle(self) -> None:
@@ -244,21 +224,26 @@ class KvmCpu:
         if deadline is not None and now >= deadline:
             self._requests.post(Stop(StopReason.TIMEOUT))
             return
+        if self.index == 0:
+            self._shared.on_tick()
         if self._has_apic:
             self.is_asleep = self.sleeps_for_ever()
             if self.is_asleep:
-                self._on_sleep()
+                self._shared.on_sleep()
         young = self._has_apic and now - self._start < 2 * TICK_NS
         if young or (deadline is not None and deadline - now < TICK_NS):
             self._arm(deadline)
 
     def _on_rare_exit(self) -> None:
         from pykvm.cpu.causes import explain, harmless, requested_stop
-        from pykvm.kvm.exits import IoapicEoi
+        from pykvm.kvm.exits import IoapicEoi, Rdmsr, Wrmsr
 
         exit = self.vcpu.last_exit()
         if isinstance(exit, IoapicEoi):
-            self._end_of_interrupt(exit.vector)
+            self._shared.end_of_interrupt(exit.vector)
+            return
+        if isinstance(exit, Rdmsr | Wrmsr):
+            self._shared.msrs.reply(exit, self.vcpu.page)
             return
         if harmless(exit):
             return
@@ -280,7 +265,7 @@ class KvmCpu:
         """The registers and the code at RIP, for people to read."""
         from pykvm.cpu.snapshot import take_snapshot
 
-        return take_snapshot(self.vcpu, self._memory)
+        return take_snapshot(self.vcpu, self._shared.memory)
 
     def _crash(self, exit: Exit, explain: Callable[[CpuSnapshot | None], str]) -> GuestCrash:
         snapshot = None

@@ -87,6 +87,11 @@ class MsrSpace:
         vm.require(lib.KVM_CAP_X86_USER_SPACE_MSR)
         vm.enable_cap(lib.KVM_CAP_X86_USER_SPACE_MSR, lib.KVM_MSR_EXIT_REASON_UNKNOWN)
 
+    def catch_if_possible(self, vm: Vm) -> None:
+        """The same, but for a host that cannot, where the guest gets #GP and nobody hears of it."""
+        if vm.check(lib.KVM_CAP_X86_USER_SPACE_MSR):
+            self.catch(vm)
+
     def reply(self, exit: Rdmsr | Wrmsr, page: RunPage) -> None:
         """Answer an MSR exit on the run page it came from; the next KVM_RUN goes on from there."""
         from pykvm.kvm.exits import Wrmsr

@@ -116,6 +116,17 @@ class IoApic(Device):
         for pin in ended:
             self._sense_level(pin)
 
+    def may_send_unmaskable(self) -> bool:
+        """Whether some pin would send what RFLAGS.IF does not hold back: SMI, NMI or INIT."""
+        return any(not entry & rte.MASKED and rte.is_unmaskable(entry) for entry in self._table)
+
+    def reset(self) -> None:
+        """Be as after power-on: every pin masked.  The lines keep their levels."""
+        self._select = 0
+        self._id = self._arbitration_id = 0
+        self._table = [rte.MASKED] * PINS
+        self._update_routes()
+
     # The guest's side.
 
     def read(self, offset: int, size: int) -> int:

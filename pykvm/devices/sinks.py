@@ -104,3 +104,14 @@ class TeeSink:
         """Write `data` to each sink; the first that fails ends it."""
         for sink in self._sinks:
             sink.write(data)
+
+
+def kept(sink: Sink, what: str) -> bytes:
+    """What a sink has kept.
+
+    Raises:
+        TypeError: it keeps nothing: it is not a `BufferSink`.
+    """
+    if not isinstance(sink, BufferSink):
+        raise TypeError(f"{what} sends to a sink of its own: look there")
+    return sink.data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm._shim import ffi, lib
@@ -10,7 +10,7 @@ from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
 
 if TYPE_CHECKING:
-    from pykvm.kvm.chipstate import Chip
+    pass
 
 
 class IrqchipRoute(NamedTuple):
@@ -18,12 +18,12 @@ class IrqchipRoute(NamedTuple):
 
     Attributes:
         gsi: what `irq_line` and `IrqFd` name.
-        chip: the in-kernel chip.
+        chip: the in-kernel chip, a `Chip`.
         pin: 0 to 7 of a PIC, 0 to 23 of the IOAPIC.
     """
 
     gsi: int
-    chip: Chip
+    chip: int
     pin: int
 
 
@@ -39,6 +39,27 @@ class MsiRoute(NamedTuple):
     gsi: int
     address: int
     data: int
+
+
+PIC_PINS, IOAPIC_PINS = 8, 24
+_PICS = (lib.KVM_IRQCHIP_PIC_MASTER, lib.KVM_IRQCHIP_PIC_SLAVE)
+
+
+def isa_routes(moved: Mapping[int, int]) -> list[IrqchipRoute]:
+    """KVM's routing table of a new VM, but for some that go to another pin of the IOAPIC.
+
+    In it, global system interrupts 0 to 15 go to the PICs, and all 24 to the IOAPIC, each to the
+    pin of its number (arch/x86/kvm/irq_comm.c, default_routing).
+
+    Args:
+        moved: the IOAPIC's pin by gsi; whatever else went there goes to the PICs only.
+    """
+    pics = [
+        IrqchipRoute(gsi, _PICS[gsi // PIC_PINS], gsi % PIC_PINS) for gsi in range(2 * PIC_PINS)
+    ]
+    taken = set(moved.values())
+    pins = {gsi: gsi for gsi in range(IOAPIC_PINS) if gsi not in taken} | dict(moved)
+    return pics + [IrqchipRoute(gsi, lib.KVM_IRQCHIP_IOAPIC, pin) for gsi, pin in pins.items()]
 
 
 def irq_line(vm: Vm, gsi: int, level: bool) -> None:
@@ -92,6 +113,6 @@ def set_gsi_routing(vm: Vm, routes: Iterable[IrqchipRoute | MsiRoute]) -> None:
             entry.u.msi.data = route.data
         else:
             entry.type = lib.KVM_IRQ_ROUTING_IRQCHIP
-            entry.u.irqchip.irqchip = int(route.chip)
+            entry.u.irqchip.irqchip = route.chip
             entry.u.irqchip.pin = route.pin
     ioctl.call(vm.fd, "KVM_SET_GSI_ROUTING", table)

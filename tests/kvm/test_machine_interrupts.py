@@ -82,7 +82,7 @@ def test_a_device_s_line_is_a_level_at_both_controllers(irq: int, chip: Chip) ->
     with Machine("64K") as machine:
         irqchip = machine.irqchip
         assert isinstance(irqchip, IrqChip)
-        line = machine._lines[irq]
+        line = machine._lines.shared[irq].line
         state = irqchip.get_ioapic()
         table = [*state.redirection]
         table[irq] = LEVEL | 1 << 16  # masked, or it would be delivered
@@ -108,7 +108,7 @@ def test_lines_may_lead_nowhere(irqchip: str) -> None:
     with Machine("64K", irqchip=irqchip) as machine:
         machine.load(ENABLE_TRANSMITTER_INTERRUPT + HALT)
         assert machine.run(timeout=10).reason is StopReason.HALTED
-        assert machine._lines[COM1_IRQ].level
+        assert machine._lines.shared[COM1_IRQ].line.level
 
 
 def refuse_lines(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +146,7 @@ def test_a_refusal_in_another_thread_is_the_run_s_too(monkeypatch: pytest.Monkey
 def test_a_closed_machine_s_line_leads_nowhere() -> None:
     machine = Machine("64K")
     machine.close()
-    machine._lines[COM1_IRQ].set(True)
+    machine._lines.shared[COM1_IRQ].line.set(True)
 
 
 def test_the_timer_has_the_speaker_s_port() -> None:

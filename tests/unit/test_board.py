@@ -26,6 +26,7 @@ class Rig:
         self.board: Board = build_board(
             self.ports,
             ram=ram,
+            cpus=3,
             memory=self.memory,
             serial=NullSink(),
             debug=NullSink(),

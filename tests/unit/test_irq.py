@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykvm.irq import IrqLine
+from pykvm.irq import IrqLine, SharedLine
 
 
 @given(levels=st.lists(st.booleans()))
@@ -52,3 +52,25 @@ def test_a_listener_that_comes_later_hears_what_changes_from_then_on() -> None:
     line.set(True)
     line.set(False)
     assert heard == [False]
+
+
+class TestSharedLine:
+    """A line that several devices drive."""
+
+    def test_it_is_asserted_while_any_device_asserts_it(self) -> None:
+        heard: list[bool] = []
+        shared = SharedLine()
+        shared.line.listener = heard.append
+        first, second = shared.new_input(), shared.new_input()
+        first.set(True)
+        second.set(True)
+        first.set(False)
+        assert heard == [True]
+        second.set(False)
+        assert heard == [True, False]
+
+    def test_an_input_shows_its_own_level(self) -> None:
+        shared = SharedLine()
+        first, second = shared.new_input(), shared.new_input()
+        first.set(True)
+        assert (first.level, second.level, shared.line.level) == (True, False, True)

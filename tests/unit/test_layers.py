@@ -21,7 +21,7 @@ LAYERS = (
     ("boot",),
     ("bios",),
     ("cpu",),
-    ("board", "controllers", "parts", "stats", "machine", "manifest"),
+    ("board", "controllers", "loading", "parts", "stats", "machine", "manifest"),
     ("debug",),
     ("bench",),
     ("cli",),
@@ -200,9 +200,8 @@ def test_no_file_is_longer_than_one_sitting() -> None:
     for folder in ("pykvm", "csrc", "tests", "guests", "benchmarks"):
         for path in (ROOT / folder).rglob("*"):
             hidden = any(part.startswith((".", "__pycache__")) for part in path.parts)
-            # cffi's output has no reader, and a list is read entry by entry
-            unread = path.name in ("_shim.c", "manifest.toml")
-            if hidden or unread or path.suffix not in TEXT or not path.is_file():
+            # cffi's output has no reader
+            if hidden or path.suffix not in TEXT or path.name == "_shim.c" or not path.is_file():
                 continue
             lines = len(path.read_bytes().splitlines())
             name = str(path.relative_to(ROOT))

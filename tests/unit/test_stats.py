@@ -33,7 +33,7 @@ def test_processors_are_added_up_most_frequent_first() -> None:
         cpu({IO: 5, HLT: 1}, {0x3F8: 4, 0xE9: 1}, 700),
         cpu({IO: 2, MMIO: 9}, {0xE9: 4}, 50),
     ]
-    stats = collect(cpus, *buses(), run_ns=1000)
+    stats = collect(cpus, buses(), run_ns=1000)
     assert list(stats.exits.items()) == [
         ("KVM_EXIT_MMIO", 9),
         ("KVM_EXIT_IO", 7),
@@ -45,7 +45,7 @@ def test_processors_are_added_up_most_frequent_first() -> None:
 
 
 def test_times_that_were_not_taken_are_not_made_up() -> None:
-    stats = collect([cpu({}, {}, 0)], *buses(), run_ns=1000)
+    stats = collect([cpu({}, {}, 0)], buses(), run_ns=1000)
     assert (stats.inside_ns, stats.outside_ns) == (0, 0)
     assert (stats.total_exits, stats.ports) == (0, {})
 
@@ -55,7 +55,7 @@ def test_unclaimed_accesses_come_by_bus_and_address() -> None:
     ports.write_block(0x1234, 1, b"abc")
     ports.read(0x80, 4)
     mmio.write(0xE000_0000, 8, 0)
-    stats = collect([], ports, mmio, run_ns=0)
+    stats = collect([], (ports, mmio), run_ns=0)
     assert stats.unclaimed == (
         Unclaimed("port", 0x80, False, 1),
         Unclaimed("port", 0x1234, True, 3),
@@ -67,6 +67,6 @@ def test_unclaimed_accesses_beyond_the_list_are_counted() -> None:
     ports, mmio = buses()
     for i in range(UNCLAIMED_KEPT + 3):
         mmio.read(i * 8, 8)
-    stats = collect([], ports, mmio, run_ns=0)
+    stats = collect([], (ports, mmio), run_ns=0)
     assert len(stats.unclaimed) == UNCLAIMED_KEPT
     assert stats.unclaimed_elsewhere == 3
