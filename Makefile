@@ -10,7 +10,7 @@ FUZZ_GUESTS ?= 100000
 SVM_ARGS ?=
 FUZZ_ACCESSES ?= 1000000
 
-.PHONY: run test test-svm hosts check fuzz bench guests lint types c-format c-warnings reproducible clean help
+.PHONY: run test test-svm hosts check fuzz bench bench-linux guests lint types c-format c-warnings reproducible clean help
 
 run: $(INSTALLED) guests ## greet from a guest
 	@$(BIN)/pykvm run guests/hello.bin
@@ -33,6 +33,9 @@ fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests in one process; FUZZ_ACCESSES to
 bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
 	@$(BIN)/python benchmarks/loop_ratio.py
 	@$(BIN)/python benchmarks/start_ratio.py
+
+bench-linux: $(INSTALLED) ## time Linux to /init against QEMU's, on an emulated processor with SVM
+	@$(BIN)/python -m tests.svm -- env PYTHONPATH=. $(BIN)/python benchmarks/linux_boot.py
 
 guests:
 	@$(MAKE) -s -C guests
@@ -71,4 +74,4 @@ clean: ## remove everything that was built
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13

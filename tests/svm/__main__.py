@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds, boot included; 0: none (600)",
     )
     parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="its memory (2048)")
-    parser.add_argument("--cpus", type=int, default=2, metavar="N", help="its processors (2)")
+    parser.add_argument("--cpus", type=int, default=1, metavar="N", help="its processors (1)")
     parser.add_argument("--verbose", action="store_true", help="show the kernel's messages")
     parser.add_argument("command", nargs="+", metavar="COMMAND", help=argparse.SUPPRESS)
     return parser

@@ -42,7 +42,8 @@ class Limits(NamedTuple):
     Attributes:
         seconds: how long it may take, boot included; 0: as long as it wants.
         memory: the machine's, in MiB.
-        cpus: how many processors it has.
+        cpus: how many processors it has.  With more than one, KVM there is not to be trusted:
+            a Linux of two vCPUs hangs under QEMU 7.2's, whoever is the hypervisor in it.
     """
 
     seconds: float

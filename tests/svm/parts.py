@@ -20,6 +20,7 @@ _LAYOUT = 1
 
 _KERNEL = "linux-image-amd64"
 """Debian's general kernel; the smaller one for clouds has no 9p."""
+_GUEST_KERNEL = "linux-image-cloud-amd64"
 _KERNEL_NAME = re.compile(r"linux-image-\d")
 
 _MODULES = ("virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "kvm_amd")
@@ -28,7 +29,7 @@ _DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
 _QEMU_PACKAGE, _QEMU = "qemu-system-x86", "qemu-system-x86_64"
 _LIBRARIES = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
 
-_FOLDER, _PROGRAM, _FILE = 0o040755, 0o100755, 0o100644
+FOLDER, PROGRAM, FILE = 0o040755, 0o100755, 0o100644
 """Types and permissions, as in st_mode."""
 
 _INIT = Path(__file__).with_name("init.sh")
@@ -51,8 +52,8 @@ class Parts(NamedTuple):
 
     def initrd_for(self, command: str) -> bytes:
         """The initial RAM disk with the first process, and a shell's `command` for it to run."""
-        files = {"init": (_PROGRAM, _INIT.read_bytes()), "command": (_FILE, command.encode())}
-        return self.initrd.read_bytes() + _cpio(files)
+        files = {"init": (PROGRAM, _INIT.read_bytes()), "command": (FILE, command.encode())}
+        return self.initrd.read_bytes() + cpio(files)
 
 
 def find_parts() -> Parts:
@@ -61,8 +62,7 @@ def find_parts() -> Parts:
     Raises:
         Failure: something cannot be had, or the cache cannot be written.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = home / "pykvm-svm" / str(_LAYOUT)
+    cache = _cache()
     machine = _cached(cache / "machine", _make_machine)
     kernel, initrd = machine / "kernel", machine / "initrd"
     installed = shutil.which(_QEMU)
@@ -71,6 +71,26 @@ def find_parts() -> Parts:
     qemu = _cached(cache / "qemu", _fetch_qemu)
     libraries = tuple(qemu / folder for folder in _LIBRARIES)
     return Parts(qemu / "usr/bin" / _QEMU, libraries, kernel, initrd)
+
+
+def find_guest_kernel(*, fetch: bool) -> Path | None:
+    """A Linux for the tests to boot as a guest, Debian's kernel for clouds, as a bzImage.
+
+    Args:
+        fetch: get it from Debian's archive if it is not in the cache; else the result is None.
+
+    Raises:
+        Failure: it cannot be had, or the cache cannot be written.
+    """
+    folder = _cache() / "guest-kernel"
+    if not fetch and not folder.is_dir():
+        return None
+    return _cached(folder, _fetch_guest_kernel) / "vmlinuz"
+
+
+def _cache() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return home / "pykvm-svm" / str(_LAYOUT)
 
 
 def _cached(folder: Path, make: Callable[[Archive, Path, Path], None]) -> Path:
@@ -98,21 +118,30 @@ def _fetch_qemu(archive: Archive, packages: Path, folder: Path) -> None:
     archive.unpack(archive.needed_for(_QEMU_PACKAGE), folder)
 
 
-def _make_machine(archive: Archive, packages: Path, folder: Path) -> None:
+def _fetch_guest_kernel(archive: Archive, packages: Path, folder: Path) -> None:
+    kernel = _unpack_kernel(archive, _GUEST_KERNEL, packages)
+    shutil.copyfile(kernel, folder / "vmlinuz")
+
+
+def _unpack_kernel(archive: Archive, package: str, folder: Path) -> Path:
     # as on a machine that has nothing: an installed kernel is needed here, too
-    needed = archive.needed_for(_KERNEL, installed=False)
-    archive.unpack([name for name in needed if _KERNEL_NAME.match(name)], packages)
+    needed = archive.needed_for(package, installed=False)
+    archive.unpack([name for name in needed if _KERNEL_NAME.match(name)], folder)
+    return _only(folder, "boot/vmlinuz-*")
+
+
+def _make_machine(archive: Archive, packages: Path, folder: Path) -> None:
+    kernel = _unpack_kernel(archive, _KERNEL, packages).read_bytes()
     archive.unpack(["busybox-static"], packages)
-    kernel = _only(packages, "boot/vmlinuz-*").read_bytes()
     (folder / "kernel").write_bytes(_unpacked(kernel))
     files = {
-        "bin": (_FOLDER, b""),
-        "bin/busybox": (_PROGRAM, _only(packages, "**/bin/busybox").read_bytes()),
-        "modules": (_FOLDER, b""),
+        "bin": (FOLDER, b""),
+        "bin/busybox": (PROGRAM, _only(packages, "**/bin/busybox").read_bytes()),
+        "modules": (FOLDER, b""),
     }
     for index, module in enumerate(_in_load_order(packages)):
-        files[f"modules/{index:02}.ko"] = (_FILE, module)
-    (folder / "initrd").write_bytes(_cpio(files))
+        files[f"modules/{index:02}.ko"] = (FILE, module)
+    (folder / "initrd").write_bytes(cpio(files))
 
 
 def _only(folder: Path, pattern: str) -> Path:
@@ -161,7 +190,7 @@ def _in_load_order(packages: Path) -> Iterator[bytes]:
         yield from load(name)
 
 
-def _cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
+def cpio(files: Mapping[str, tuple[int, bytes]]) -> bytes:
     """An archive in the kernel's "newc" format (driver-api/early-userspace/buffer-format.rst).
 
     Args:

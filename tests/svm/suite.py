@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.support.hosts import Report
+from tests.svm.failure import Failure
+from tests.svm.parts import find_guest_kernel
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tests/kvm", "tests/guests", "tests/cli")
@@ -38,6 +40,11 @@ def main(words: Sequence[str]) -> int:
     for package in ("pykvm", "tests"):
         # else each process there would do it, as slowly as all is done there
         compileall.compile_dir(ROOT / package, quiet=2)
+    try:
+        find_guest_kernel(fetch=True)
+    except Failure as failure:
+        print(f"svm: {failure}", file=sys.stderr)
+        return failure.status
     there = subprocess.run([*SVM, "--", *DOCTOR], cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if there.returncode != 0:
         if there.stdout:  # else it has complained itself

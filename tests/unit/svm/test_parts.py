@@ -64,7 +64,7 @@ PATHS = st.text(st.characters(codec="ascii", exclude_characters="\0"), min_size=
 
 @given(st.dictionaries(PATHS, st.tuples(st.integers(0, 0o177777), st.binary())))
 def test_an_archive_holds_what_was_put_in(files: Files) -> None:
-    assert read_cpio(parts._cpio(files)) == files
+    assert read_cpio(parts.cpio(files)) == files
 
 
 def modules(folder: Path, **depends: str) -> None:
@@ -160,6 +160,16 @@ def test_no_network(tools: Path, tmp_path: Path) -> None:
         "cannot get linux-image-amd64 from Debian's archive: Failed to fetch x  Could not resolve"
     )
     assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+
+
+def test_a_guest_s_kernel_is_fetched_only_when_told(tools: Path) -> None:
+    assert parts.find_guest_kernel(fetch=False) is None
+    program(tools, "apt-get", APT.replace("the-package", "linux-image-6.1-cloud"))
+    program(tools, "dpkg-deb", DPKG.replace('"/boot/" + os', '"/boot/vmlinuz-" + os'))
+    kernel = parts.find_guest_kernel(fetch=True)
+    assert kernel is not None
+    assert kernel.is_file()
+    assert parts.find_guest_kernel(fetch=False) == kernel
 
 
 def test_a_cache_that_cannot_be_written(tools: Path, tmp_path: Path) -> None:
