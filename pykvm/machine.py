@@ -23,9 +23,9 @@ from pykvm.kvm.routes import Routes
 from pykvm.kvm.runloop import NO_BUDGET
 from pykvm.kvm.system import System
 from pykvm.kvm.vm import Vm
-from pykvm.layout import DEFAULT_RAM, MIB, MIN_RAM
+from pykvm.layout import DEFAULT_RAM, MIN_RAM
 from pykvm.loading import plan_boot, put_into_ram
-from pykvm.memory import GuestMemory, parse_size
+from pykvm.memory import GuestMemory, parse_size, wants_huge_pages
 from pykvm.parts import make_as_new, make_cpus, place_memory
 
 if TYPE_CHECKING:
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 OUTPUT_KEPT = 16 << 20
 """How many bytes of a guest's output are kept: it may print for ever."""
-
-HUGE_PAGES_FROM = 64 * MIB
-"""RAM of this size and more is for kernels, which touch all of it."""
 
 
 class Machine:
@@ -121,7 +118,7 @@ class Machine:
         self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
         with ExitStack() as undo:
-            self.memory = undo.enter_context(GuestMemory(size, huge=size >= HUGE_PAGES_FROM))
+            self.memory = undo.enter_context(GuestMemory(size, huge=wants_huge_pages(size)))
             self.board = build_board(
                 self.ports,
                 ram=size,

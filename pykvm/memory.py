@@ -27,6 +27,12 @@ OVERCOMMIT = 8
 HUGE_PAGE = 2 * MIB
 """What is mapped at once where guest and host address are both aligned (SDM vol. 3A, 4.5.4)."""
 
+HUGE_PAGES_FROM = 64 * MIB
+"""RAM of this size and more is for kernels, which touch all of it."""
+
+HUGE_PAGES_SHARE = 2
+"""At most this part of the host's: beyond it RAM is there to be touched here and there."""
+
 _MAP_NORESERVE = 0x4000
 """Of the x86 ABI (asm-generic/mman.h); the mmap module names it from Python 3.13 on only."""
 
@@ -53,6 +59,11 @@ def parse_size(text: str) -> int:
 def host_memory() -> int:
     """The host's RAM in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def wants_huge_pages(ram: int) -> bool:
+    """Whether a machine with `ram` bytes of RAM asks its host for huge pages."""
+    return HUGE_PAGES_FROM <= ram <= host_memory() // HUGE_PAGES_SHARE
 
 
 class Region(NamedTuple):

@@ -62,6 +62,10 @@ def make_cpus(
         cpu = KvmCpu(vm, index, cpuid, shared, alone=count == 1, budget=budget, stats=stats)
         undo.callback(cpu.close)
         cpus.append(cpu)
+    if shared.has_apics and count > 1:
+        # KVM finds a processor by a map of all local APICs, which it draws anew when one changes.
+        # The last vCPU is not in it yet, and an INIT from a guest that changes none would be lost.
+        cpus[-1].vcpu.set_lapic(cpus[-1].vcpu.get_lapic())
     return tuple(cpus)
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pykvm import Device, Machine, Stop, StopReason
+from pykvm import Device, Machine, Mode, Stop, StopReason
 from pykvm.kvm import MpState
 from pykvm.manifest import load_manifest
 from pykvm.memory import Gpa
 from tests.support.leaks import nothing_left_behind
 from tests.support.processors import (
+    AP_PAGE,
     HALT,
     OUT_30,
     OUT_30_FOR_EVER,
@@ -45,6 +46,24 @@ class Told(Device):
     def write(self, offset: int, size: int, value: int) -> None:
         self.threads.add(threading.current_thread().name)
         self.event.set()
+
+
+START_BY_XAPIC = bytes.fromhex(
+    "c7 05 10 03 e0 fe 00 00 00 01"  # mov dword [0xfee00310], 1 << 24
+    "c7 05 00 03 e0 fe 00 45 00 00"  # mov dword [0xfee00300], INIT
+    "c7 05 00 03 e0 fe 02 46 00 00"  # mov dword [0xfee00300], SIPI to 0x2000
+)
+
+
+def test_a_guest_that_sets_up_no_apic_starts_another_all_the_same() -> None:
+    """As memtest86+ does: it writes the interrupt command register, and nothing before."""
+    with Machine("64K", smp=2) as machine:
+        device = Recorder()
+        machine.ports.attach(0x30, 1, device)
+        machine.load(START_BY_XAPIC + HALT, mode=Mode.PROTECTED)
+        machine.memory.write(Gpa(AP_PAGE << 12), OUT_30 + HALT)
+        assert machine.run(timeout=30) == Stop(StopReason.HALTED)
+        assert len(device.seen) == 1
 
 
 @pytest.mark.parametrize("irqchip", ["kernel", "split"])
