@@ -1,8 +1,12 @@
-"""A small Linux for tests and benchmarks: Debian's kernel, and an initial RAM disk of our own."""
+"""A small Linux for tests and benchmarks: Debian's kernel, and an initial RAM disk of our own.
+
+`python -m tests.support.linux FOLDER` makes the latter, FOLDER/initrd.
+"""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 from tests.svm.parts import PROGRAM, cpio
@@ -27,3 +31,7 @@ def make_initrd(folder: Path) -> Path:
     subprocess.run([*_COMPILE.split(), "-mgeneral-regs-only", "-o", init, INIT], check=True)
     initrd.write_bytes(cpio({"init": (PROGRAM, init.read_bytes())}))
     return initrd
+
+
+if __name__ == "__main__":
+    print(make_initrd(Path(sys.argv[1])))
