@@ -119,6 +119,10 @@ class Machine:
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
         with ExitStack() as undo:
             self.memory = undo.enter_context(GuestMemory(size, huge=wants_huge_pages(size)))
+            if system is None:
+                system = undo.enter_context(System())
+            self.vm = undo.enter_context(Vm(system))
+            check_processors(self.vm, smp, irqchip)
             self.board = build_board(
                 self.ports,
                 ram=size,
@@ -136,10 +140,6 @@ class Machine:
                     line=self._lines.new_input,
                     flush=self.memory.forget_mapping,
                 )
-            if system is None:
-                system = undo.enter_context(System())
-            self.vm = undo.enter_context(Vm(system))
-            check_processors(self.vm, smp, irqchip)
             place_memory(self.vm, self.memory)
             self._controllers = controllers = KINDS[irqchip](self.vm)
             controllers.attach(self.mmio)
