@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pykvm.bus import UNCLAIMED_KEPT
 from pykvm.kvm.decode import reason_name
 
 if TYPE_CHECKING:
@@ -92,4 +93,35 @@ def collect(cpus: Iterable[KvmCpu], spaces: Iterable[Space], run_ns: int) -> Sta
         outside_ns=total - inside if inside else 0,
         unclaimed=unclaimed,
         unclaimed_elsewhere=sum(space.unclaimed_elsewhere for space in spaces),
+    )
+
+
+def add(first: Stats, second: Stats) -> Stats:
+    """The stats of two machines together; of their unclaimed accesses, the first 4096 of a space
+    are listed."""
+    exits, ports = Counter(first.exits), Counter(first.ports)
+    exits.update(second.exits)
+    ports.update(second.ports)
+    kept: Counter[str] = Counter()
+    counts: dict[tuple[str, bool, int], int] = {}
+    elsewhere = first.unclaimed_elsewhere + second.unclaimed_elsewhere
+    for u in (*first.unclaimed, *second.unclaimed):
+        key = (u.bus, u.is_write, u.address)
+        if key in counts:
+            counts[key] += u.count
+        elif kept[u.bus] < UNCLAIMED_KEPT:
+            kept[u.bus] += 1
+            counts[key] = u.count
+        else:
+            elsewhere += u.count
+    return Stats(
+        exits=dict(exits.most_common()),
+        ports=dict(ports.most_common()),
+        inside_ns=first.inside_ns + second.inside_ns,
+        outside_ns=first.outside_ns + second.outside_ns,
+        unclaimed=tuple(
+            Unclaimed(bus, address, is_write, count)
+            for (bus, is_write, address), count in counts.items()
+        ),
+        unclaimed_elsewhere=elsewhere,
     )

@@ -10,8 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pykvm.cli.chassis import Chassis
     from pykvm.cli.terminal import Keyboard
-    from pykvm.machine import Machine
 
 CHUNK = 4096
 TYPE_AHEAD = 16 << 20
@@ -25,7 +25,7 @@ class InputPump:
 
     Args:
         fd: where to read.
-        machine: whose COM1 it goes to.
+        machine: where the machine is whose COM1 it goes to.
         keyboard: what looks at it first, if it is a terminal's.  Then it is read even while the
             guest does not take what was typed: else nothing that is typed could end it.
 
@@ -33,14 +33,14 @@ class InputPump:
         OSError: there is no descriptor or no thread left for it.
     """
 
-    def __init__(self, fd: int, machine: Machine, keyboard: Keyboard | None = None) -> None:
+    def __init__(self, fd: int, machine: Chassis, keyboard: Keyboard | None = None) -> None:
         self._fd = fd
         self._machine = machine
         self._keyboard = keyboard
         self._limit = 1 if keyboard is None else TYPE_AHEAD
         self._ending = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        machine.board.serial.on_room = self._wake
+        machine.on_room = self._wake
         self._thread = threading.Thread(target=self._run, name="pykvm serial input", daemon=True)
         # A new thread blocks what its maker blocks.  Signals are the main thread's: one that the
         # kernel gave to this one would be seen late.
@@ -115,6 +115,6 @@ class InputPump:
             self._close()
 
     def _close(self) -> None:
-        self._machine.board.serial.on_room = None
+        self._machine.on_room = None
         os.close(self._wake_read)
         os.close(self._wake_write)

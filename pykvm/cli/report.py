@@ -31,7 +31,7 @@ def tell(outcome: Outcome, *, stats: bool, as_json: bool) -> None:
     if words and (outcome.error is not None or not as_json):
         complain(words)
     if stats and outcome.stats is not None:
-        print_stats(outcome.stats, outcome.seconds)
+        print_stats(outcome.stats, outcome.seconds, outcome.restarts)
 
 
 def sentence(outcome: Outcome) -> str:
@@ -77,6 +77,7 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
         "status": outcome.status,
         "reason": _reason(outcome),
         "seconds": outcome.seconds,
+        "restarts": outcome.restarts,
     }
     if outcome.stop is not None:
         if outcome.stop.detail:
@@ -152,7 +153,7 @@ def _crash_members(crash: GuestCrash) -> dict[str, Any]:
     }
 
 
-def print_stats(stats: Stats, seconds: float) -> None:
+def print_stats(stats: Stats, seconds: float, restarts: int) -> None:
     """A table of exits, ports, times and unclaimed accesses, on standard error."""
     from rich.console import Console
     from rich.table import Table
@@ -169,6 +170,8 @@ def print_stats(stats: Stats, seconds: float) -> None:
         rest = list(stats.ports.values())[PORTS_SHOWN:]
         table.add_row(f"  {len(rest)} more ports", str(sum(rest)))
     console.print(table)
+    if restarts:
+        console.print(f"the guest was started anew {restarts} times")
     console.print(
         f"{seconds * 1e3:.3f} ms: {stats.inside_ns / 1e6:.3f} ms in guest and kernel, "
         f"{stats.outside_ns / 1e6:.3f} ms in userspace"

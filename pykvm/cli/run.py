@@ -6,7 +6,7 @@ sends to its first serial port is printed, and what is typed goes there.  At a
 terminal, Ctrl-A x leaves and Ctrl-A h helps.
 
 exit status:
-  0          the guest halted, or asked for a reset
+  0          the guest halted, or asked for a reset (--reboot exit)
   (V<<1)|1   the guest wrote V to the debug-exit port 0xf4
   2          the command line is wrong
   124        --timeout passed
@@ -32,12 +32,14 @@ from pykvm.x86 import Mode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from pykvm.boot import Module
     from pykvm.boot.module_file import ModuleFile
+    from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
-    from pykvm.devices.sinks import BufferSink
+    from pykvm.devices.sinks import BufferSink, Sink
     from pykvm.machine import Machine
     from pykvm.stats import Stats
 
@@ -50,18 +52,20 @@ class Outcome(NamedTuple):
     Attributes:
         stop: it was stopped.
         crash: the guest crashed.
-        error: the host failed it: its output's disk is full, ...
+        error: the host failed it: its output's disk is full, a restart found no image, ...
         seconds: how long it ran.
         stats: its exits and times, if they were asked for.
         output: what the guest sent, if it was kept.
+        restarts: how often the guest was started anew.
     """
 
     stop: Stop | None
     crash: GuestCrash | None
-    error: PykvmError | None
+    error: PykvmError | OSError | MemoryError | None
     seconds: float
     stats: Stats | None
     output: BufferSink | None
+    restarts: int = 0
 
     @property
     def status(self) -> int:
@@ -98,26 +102,40 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
+    from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
-    from pykvm.machine import Machine
 
     image = _find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
         SerialLine(args.serial, capture=args.json) as line,
-        Machine(
-            DEFAULT_RAM if args.memory is None else args.memory,
-            serial=line.sink,
-            debug=NullSink(),
-            strict=args.strict,
-            testdev=args.testdev,
-            stats=counted,
-            irqchip=args.irqchip,
-            smp=args.smp or 1,
-            cpu=args.cpu,
-        ) as machine,
+        Chassis(lambda: _make_machine(args, image, files, line.sink), counted=counted) as chassis,
     ):
+        outcome = _run(chassis, line, signals, args)
+        return outcome._replace(
+            stats=chassis.stats(), output=line.buffer, restarts=chassis.restarts
+        )
+
+
+def _make_machine(
+    args: argparse.Namespace, image: str, files: Sequence[tuple[str, bytes]], serial: Sink
+) -> Machine:
+    """A machine as `args` says, with `files` for fw_cfg, and the image loaded."""
+    from pykvm.machine import Machine
+
+    machine = Machine(
+        DEFAULT_RAM if args.memory is None else args.memory,
+        serial=serial,
+        debug=NullSink(),
+        strict=args.strict,
+        testdev=args.testdev,
+        stats=args.stats or args.json,
+        irqchip=args.irqchip,
+        smp=args.smp or 1,
+        cpu=args.cpu,
+    )
+    try:
         for name, content in files:
             machine.board.fw_cfg.add_file(name, content)
         machine.load(
@@ -128,11 +146,10 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             cmdline=args.append or "",
             modules=_read_modules(args, machine.memory.size),
         )
-        outcome = _run(machine, line, signals, args.timeout)
-        return outcome._replace(
-            stats=machine.stats() if counted else None,
-            output=line.buffer,
-        )
+    except BaseException:
+        machine.close()
+        raise
+    return machine
 
 
 def _find_image(args: argparse.Namespace) -> str:
@@ -176,24 +193,24 @@ def _read_modules(args: argparse.Namespace, ram: int) -> list[Module]:
 
 
 def _run(
-    machine: Machine, line: SerialLine, signals: OrderlySignals, timeout: float | None
+    chassis: Chassis, line: SerialLine, signals: OrderlySignals, args: argparse.Namespace
 ) -> Outcome:
     """Run the guest with its serial line; afterwards the terminal is as it was."""
     from pykvm.cli.signals import StopNow
 
     stop = crash = lost = None
-    signals.guard(machine, line, timeout)
+    signals.guard(chassis, line, args.timeout)
     try:
-        line.start(machine)
+        line.start(chassis)
         start_up_is_over()
         start = time.monotonic()
         try:
-            stop = machine.run(timeout)
+            stop = _run_to_the_end(chassis, start, args)
         except StopNow as now:
             stop = now.stop
         except GuestCrash as error:
             crash = error
-        except PykvmError as error:
+        except (PykvmError, OSError, MemoryError) as error:
             lost = error
         outcome = Outcome(stop, crash, lost, time.monotonic() - start, None, None)
         if outcome.is_plain or crash is not None:
@@ -204,3 +221,34 @@ def _run(
         # guarded until here, so that no signal comes between a raw terminal and its restoration
         line.close()
         signals.release()
+
+
+def _is_triple_fault(crash: GuestCrash) -> bool:
+    from pykvm.cpu.causes import is_triple_fault
+
+    return is_triple_fault(crash.exit)
+
+
+def _run_to_the_end(chassis: Chassis, start: float, args: argparse.Namespace) -> Stop:
+    """Run the guest, and with `--reboot restart` each that follows it.
+
+    Args:
+        chassis: where it is.
+        start: when it started (`time.monotonic`).
+        args: the command line.
+    """
+    timeout: float | None = args.timeout
+    while True:
+        assert chassis.machine is not None
+        try:
+            stop = chassis.machine.run(timeout)
+            if args.reboot == "exit" or stop.reason is not StopReason.RESET:
+                return stop
+        except GuestCrash as error:
+            if args.reboot == "exit" or not _is_triple_fault(error):
+                raise
+        if args.timeout is not None:
+            timeout = start + args.timeout - time.monotonic()
+            if timeout <= 0:
+                return Stop(StopReason.TIMEOUT)
+        chassis.restart()

@@ -90,10 +90,18 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "the processors are",
     )
     to.add_argument(
+        "--reboot",
+        choices=("exit", "restart"),
+        default="exit",
+        metavar="WHAT",
+        help="when the guest asks for a reset, or a triple fault resets it: exit (default; a "
+        "triple fault is a crash) or restart, with the image read anew",
+    )
+    to.add_argument(
         "--timeout",
         type=parser.seconds,
         metavar="SECONDS",
-        help="stop the guest after that time",
+        help="stop the guest after that time, restarts included",
     )
     to.add_argument(
         "--serial",

@@ -16,7 +16,7 @@ from pykvm.devices.sinks import BufferSink, FdSink, NullSink, Sink
 from pykvm.errors import SinkError
 
 if TYPE_CHECKING:
-    from pykvm.machine import Machine
+    from pykvm.cli.chassis import Chassis
 
 CAPTURE_LIMIT = 16 << 20
 """The guest is hostile: it must not fill the host's memory with what it prints."""
@@ -156,7 +156,7 @@ class SerialLine:
         if isinstance(self.sink, WatchedSink):
             self.sink.given_up = True
 
-    def start(self, machine: Machine) -> None:
+    def start(self, machine: Chassis) -> None:
         """From now on, what comes in goes to `machine`, and what a file had is replaced.
 
         Raises:

@@ -10,8 +10,8 @@ from pykvm.cpu.stop import Stop, StopReason
 if TYPE_CHECKING:
     from types import FrameType
 
+    from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
-    from pykvm.machine import Machine
 
 GRACE = 0.25
 """Seconds that writing out what the guest has sent may take once the run shall end."""
@@ -39,7 +39,7 @@ class OrderlySignals:
     """
 
     def __init__(self) -> None:
-        self._machine: Machine | None = None
+        self._machine: Chassis | None = None
         self._line: SerialLine | None = None
         self._stop: Stop | None = None
         self._before: dict[int, object] = {}
@@ -55,11 +55,11 @@ class OrderlySignals:
             signal.signal(number, previous)  # type: ignore[arg-type]
         self._before = {}
 
-    def guard(self, machine: Machine, line: SerialLine, timeout: float | None) -> None:
+    def guard(self, machine: Chassis, line: SerialLine, timeout: float | None) -> None:
         """From now on, signals are stops of `machine`.
 
         Args:
-            machine: what runs.
+            machine: where what runs is.
             line: what may hang.
             timeout: the run's, in seconds, after which nothing shall hang either.
         """

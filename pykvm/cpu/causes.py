@@ -31,6 +31,11 @@ def harmless(exit: exits.Exit) -> bool:
     return isinstance(exit, _HARMLESS)
 
 
+def is_triple_fault(exit: object) -> bool:
+    """Whether the processor has shut down, upon which a PC's chipset resets it."""
+    return isinstance(exit, exits.Shutdown)
+
+
 def requested_stop(exit: exits.Exit) -> Stop | None:
     """The stop that the guest asked KVM for, if that is what the exit says."""
     if not isinstance(exit, exits.SystemEvent):

@@ -81,6 +81,13 @@ class Uart16550(Device):
         self._update()
         return taken
 
+    def take_over(self, other: Uart16550) -> None:
+        """Take what `other`, of a machine before this one, has received and its guest has not read;
+        the queue may then be a FIFO longer than its size."""
+        self._receiver.send(other._receiver.unread())
+        self._receiver.note_full()
+        self._settle()
+
     def receive_break(self) -> bool:
         """Send a break to the guest; return False if there is no room for it in the queue."""
         if self.room == 0:

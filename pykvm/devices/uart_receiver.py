@@ -62,7 +62,7 @@ class Receiver:
     @property
     def room(self) -> int:
         """How many more characters the queue takes."""
-        return self._queue_size - len(self._queue)
+        return max(0, self._queue_size - len(self._queue))
 
     @property
     def at_trigger(self) -> bool:
@@ -81,8 +81,13 @@ class Receiver:
             status |= LSR_FIFOE
         return status
 
+    def unread(self) -> list[int]:
+        """What the host has sent and the guest has not read; in loop-back the FIFO is its own."""
+        return [*(self._fifo if self.connected else ()), *self._queue]
+
     def send(self, items: Iterable[int]) -> None:
-        """Queue characters (with errors in bits 8 to 15); `room` must be enough."""
+        """Queue characters (with errors in bits 8 to 15): as many as there is `room` for, or what
+        another receiver had `unread`."""
         self._queue.extend(items)
 
     def arrive(self) -> None:

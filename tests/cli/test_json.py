@@ -32,6 +32,7 @@ needs_kvm = pytest.mark.needs()
 ALWAYS = {"status": int, "reason": str}
 RAN = {
     "seconds": float,
+    "restarts": int,
     "exits": dict,
     "ports": dict,
     "guest_seconds": float,

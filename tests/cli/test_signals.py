@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
+from pykvm.cli.chassis import Chassis
 from pykvm.cli.serial import SerialLine
 from pykvm.cli.signals import GRACE, OrderlySignals, StopNow
 from pykvm.cpu.stop import Stop, StopReason
-from pykvm.machine import Machine
 
 pytestmark = pytest.mark.timeout(method="thread")  # the other method is by SIGALRM, too
 
@@ -48,7 +48,7 @@ def line() -> Line:
 
 
 def guard(signals: OrderlySignals, machine: Stopped, line: Line, timeout: float | None) -> None:
-    signals.guard(cast("Machine", machine), cast("SerialLine", line), timeout)
+    signals.guard(cast("Chassis", machine), cast("SerialLine", line), timeout)
 
 
 def test_without_a_machine_the_process_ends() -> None:

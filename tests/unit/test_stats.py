@@ -11,7 +11,7 @@ pytest.importorskip("pykvm._shim", reason="the extension names the exits")
 
 from pykvm.bus import MEMORY_SPACE, PORT_SPACE, UNCLAIMED_KEPT, Bus
 from pykvm.cpu.kvm import KvmCpu
-from pykvm.stats import Unclaimed, collect
+from pykvm.stats import Unclaimed, add, collect
 
 IO, HLT, MMIO = 2, 5, 6  # KVM_EXIT_*
 
@@ -70,3 +70,35 @@ def test_unclaimed_accesses_beyond_the_list_are_counted() -> None:
     stats = collect([], (ports, mmio), run_ns=0)
     assert len(stats.unclaimed) == UNCLAIMED_KEPT
     assert stats.unclaimed_elsewhere == 3
+
+
+def test_two_machines_are_added_up() -> None:
+    ports, mmio = buses()
+    ports.read(0x80, 1)
+    first = collect([cpu({IO: 5, HLT: 1}, {0x3F8: 4}, 700)], (ports, mmio), run_ns=1000)
+    ports.read(0x80, 1)
+    mmio.write(0xE000_0000, 8, 0)
+    second = collect([cpu({MMIO: 9, HLT: 1}, {0x3F8: 2, 0xE9: 7}, 50)], (ports, mmio), run_ns=100)
+    both = add(first, second)
+    assert list(both.exits.items()) == [
+        ("KVM_EXIT_MMIO", 9),
+        ("KVM_EXIT_IO", 5),
+        ("KVM_EXIT_HLT", 2),
+    ]
+    assert list(both.ports.items()) == [(0xE9, 7), (0x3F8, 6)]
+    assert (both.inside_ns, both.outside_ns) == (750, 350)
+    assert both.unclaimed == (
+        Unclaimed("port", 0x80, False, 3),
+        Unclaimed("MMIO", 0xE000_0000, True, 1),
+    )
+
+
+def test_many_machines_do_not_make_the_list_grow() -> None:
+    total = collect([], buses(), run_ns=0)
+    for machine in range(3):
+        ports, mmio = buses()
+        for i in range(UNCLAIMED_KEPT // 2 + 1):
+            mmio.read((machine * UNCLAIMED_KEPT + i) * 8, 8)
+        total = add(total, collect([], (ports, mmio), run_ns=0))
+    assert len(total.unclaimed) == UNCLAIMED_KEPT
+    assert total.unclaimed_elsewhere == 3 + UNCLAIMED_KEPT // 2

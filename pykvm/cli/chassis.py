@@ -1,0 +1,110 @@
+"""Where the command keeps its machine: a guest's restart puts a new one in the old one's place.
+
+Signals, keys and the serial line's input are connected to the chassis, so they stay connected.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pykvm.cpu.stop import Stop
+    from pykvm.machine import Machine
+    from pykvm.stats import Stats
+
+
+class Chassis:
+    """The machine that is in now.  A context manager: on leaving, it is closed.
+
+    Args:
+        make: makes a machine with its image loaded, ready to run.
+        counted: keep the stats of machines that are replaced.
+
+    Attributes:
+        machine: the one that is in; None after a restart that failed.
+        restarts: how often it was replaced.
+        on_room: called when `send` takes bytes again, in whichever thread finds out; or None.
+
+    Raises:
+        Exception: what `make` has raised.
+    """
+
+    def __init__(self, make: Callable[[], Machine], *, counted: bool = False) -> None:
+        self._make = make
+        self._counted = counted
+        self._before: Stats | None = None
+        self._stop: Stop | None = None
+        # held by `send`, so that nobody drives the lines of a machine while it is closed
+        self._in_use = threading.Lock()
+        self.restarts = 0
+        self.on_room: Callable[[], None] | None = None
+        self.machine: Machine | None = None
+        self._put(make())
+
+    def restart(self) -> None:
+        """Put a new machine in.  It gets the input that the guest before had not read.
+
+        Raises:
+            Exception: what `make` has raised; there is no machine then.
+        """
+        old = self.machine
+        assert old is not None, "there is none to start anew"
+        self._before = self.stats()
+        with self._in_use:
+            self.machine = None
+        old.close()
+        new = self._make()
+        new.board.serial.take_over(old.board.serial)
+        self.restarts += 1
+        self._put(new)
+
+    def _put(self, machine: Machine) -> None:
+        machine.board.serial.on_room = self._tell_of_room
+        with self._in_use:
+            self.machine = machine
+        # `stop` may have found none, or may come now: one of the two sees what the other did
+        if self._stop is not None:
+            machine.stop(self._stop)
+        self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        if self.on_room is not None:
+            self.on_room()
+
+    def stop(self, stop: Stop) -> None:
+        """End this run and all that were to follow; from another thread or a signal handler."""
+        if self._stop is None:
+            self._stop = stop
+        machine = self.machine
+        if machine is not None:
+            machine.stop(self._stop)
+
+    def send(self, data: bytes) -> int:
+        """Give the guest `data` on COM1; returns how many bytes of it there was room for."""
+        with self._in_use:
+            return 0 if self.machine is None else self.machine.send(data)
+
+    def stats(self) -> Stats | None:
+        """Exits and times of all machines so far; None unless they are counted."""
+        if not self._counted or self.machine is None:
+            return self._before
+        stats = self.machine.stats()
+        if self._before is None:
+            return stats
+        from pykvm.stats import add
+
+        return add(self._before, stats)
+
+    def close(self) -> None:
+        """Close the machine that is in."""
+        if self.machine is not None:
+            self.machine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

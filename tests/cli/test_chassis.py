@@ -1,0 +1,138 @@
+"""Where the command keeps its machine, moment by moment."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from pykvm.cli.chassis import Chassis
+from pykvm.cpu.stop import Stop, StopReason
+from pykvm.devices import BufferSink, Uart16550
+from pykvm.irq import IrqLine
+
+if TYPE_CHECKING:
+    from pykvm.machine import Machine
+
+FIRST = Stop(StopReason.INTERRUPTED, detail="first")
+SECOND = Stop(StopReason.TERMINATED, detail="second")
+
+
+class Fake:
+    """In place of a machine: a UART with a queue of four, and what stopped it."""
+
+    def __init__(self) -> None:
+        serial = Uart16550(IrqLine(), BufferSink(), queue_size=4)
+        self.board = SimpleNamespace(serial=serial)
+        self.serial = serial
+        self.stops: list[Stop] = []
+        self.closed = False
+
+    def stop(self, stop: Stop) -> None:
+        self.stops.append(stop)
+
+    def send(self, data: bytes) -> int:
+        assert not self.closed
+        return self.serial.receive(data)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Factory:
+    """Makes fakes; `meanwhile` is done while there is none."""
+
+    def __init__(self) -> None:
+        self.made: list[Fake] = []
+        self.chassis = Chassis(self.make)
+
+    def make(self) -> Machine:
+        if self.made:
+            assert self.made[-1].closed
+            self.meanwhile()
+        self.made.append(Fake())
+        return cast("Machine", self.made[-1])
+
+    def meanwhile(self) -> None:
+        """Nothing, unless a test says what."""
+
+
+def received(machine: Fake) -> bytes:
+    """All that the guest gets to read."""
+    serial, data = machine.serial, bytearray()
+    while serial.read(5, 1) & 1:
+        data.append(serial.read(0, 1))
+    return bytes(data)
+
+
+def test_a_stop_between_two_machines_stops_the_next_one() -> None:
+    factory = Factory()
+    factory.meanwhile = lambda: factory.chassis.stop(FIRST)  # type: ignore[method-assign]
+    factory.chassis.restart()
+    assert [machine.stops for machine in factory.made] == [[], [FIRST]]
+
+
+def test_the_first_stop_counts_for_every_machine() -> None:
+    factory = Factory()
+    factory.chassis.stop(FIRST)
+    factory.chassis.stop(SECOND)
+    factory.chassis.restart()
+    assert [machine.stops for machine in factory.made] == [[FIRST, FIRST], [FIRST]]
+
+
+def test_there_is_no_room_between_two_machines_and_room_is_told_of() -> None:
+    factory = Factory()
+    taken = []
+    factory.meanwhile = lambda: taken.append(  # type: ignore[method-assign]
+        factory.chassis.send(b"x")
+    )
+    factory.chassis.on_room = lambda: taken.append(factory.chassis.send(b"y"))
+    factory.chassis.restart()
+    assert taken == [0, 1]
+    assert received(factory.made[-1]) == b"y"
+
+
+def test_what_a_guest_has_not_read_is_for_the_next_one() -> None:
+    factory = Factory()
+    serial = factory.made[0].serial
+    assert factory.chassis.send(b"abcd") == 4
+    assert serial.read(0, 1) == ord("a")  # and b is in the RBR
+    assert factory.chassis.send(b"efg") == 2
+    factory.chassis.restart()
+    assert factory.chassis.send(b"x") == 0
+    assert received(factory.made[1]) == b"bcdef"
+
+
+def test_after_a_restart_room_is_told_of_as_before() -> None:
+    factory = Factory()
+    factory.chassis.send(b"abcd")
+    factory.chassis.restart()
+    told = []
+    factory.chassis.on_room = lambda: told.append(1)
+    assert received(factory.made[1]) == b"abcd"
+    assert told == [1]
+
+
+def test_what_a_guest_sends_to_itself_is_its_own() -> None:
+    factory = Factory()
+    serial = factory.made[0].serial
+    factory.chassis.send(b"a")
+    serial.write(4, 1, 0x10)  # MCR: loop-back
+    serial.write(0, 1, ord("z"))
+    factory.chassis.restart()
+    assert received(factory.made[1]) == b"a"
+
+
+def test_a_machine_that_cannot_be_made_leaves_none() -> None:
+    factory = Factory()
+
+    def fail() -> None:
+        raise OSError("no")
+
+    factory.meanwhile = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="no"):
+        factory.chassis.restart()
+    assert factory.chassis.send(b"x") == 0
+    factory.chassis.stop(FIRST)
+    factory.chassis.close()
