@@ -17,6 +17,11 @@ static inline void out(uint16_t port, uint8_t value)
 	__asm__ volatile("out %1, %0" : : "a"(value), "Nd"(port));
 }
 
+static inline void out16(uint16_t port, uint16_t value)
+{
+	__asm__ volatile("out %1, %0" : : "a"(value), "Nd"(port));
+}
+
 static inline uint8_t in(uint16_t port)
 {
 	uint8_t value;

@@ -2,6 +2,8 @@
 
 There are no timers: the flags of register C are worked out from the clock whenever the guest
 accesses the data port (or the machine calls `Cmos.poll`), and the interrupt line follows then.
+So a periodic rate faster than the machine polls, which is each 10 ms, gives one interrupt for all
+the periods since the last look: a guest that asks for 8192 Hz and only waits gets some 100.
 """
 
 from __future__ import annotations
