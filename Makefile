@@ -7,6 +7,7 @@ SHIM_SOURCES := setup.py $(wildcard csrc/*.c csrc/*.h csrc/*.py)
 C_SOURCES := $(wildcard csrc/*.c csrc/*.h benchmarks/*.c guests/*/*.c guests/*/*.h)
 PYTEST_ARGS ?=
 FUZZ_GUESTS ?= 100000
+FUZZ_CONTROLLERS ?= 2000
 SVM_ARGS ?=
 FUZZ_ACCESSES ?= 1000000
 
@@ -26,8 +27,9 @@ hosts: $(INSTALLED) ## write the table of hosts in docs/testing.md from docs/hos
 
 check: lint types c-format c-warnings reproducible ## style, types, warnings, reproducible guests
 
-fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests in one process; FUZZ_ACCESSES to each device
+fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests, FUZZ_CONTROLLERS that are interrupted; FUZZ_ACCESSES to each device
 	@PYKVM_FUZZ_GUESTS=$(FUZZ_GUESTS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_guests.py
+	@PYKVM_FUZZ_CONTROLLERS=$(FUZZ_CONTROLLERS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_controllers.py
 	@PYKVM_FUZZ_ACCESSES=$(FUZZ_ACCESSES) $(BIN)/python -m pytest -q tests/unit/devices/test_random_access*.py
 
 bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
