@@ -174,6 +174,19 @@ class Bus:
         self._attachments.insert(at, Attachment(base, end, device, name, sizes))
         self._bases.insert(at, base)
 
+    def detach(self, base: int) -> None:
+        """Take away the device that is attached at `base`.
+
+        Only for devices that use no `Shortcuts`.
+
+        Raises:
+            BusError: nothing is attached there.
+        """
+        at = bisect_right(self._bases, base) - 1
+        if at < 0 or self._bases[at] != base:
+            raise BusError(f"nothing is attached at {self.name} {base:#x}")
+        del self._attachments[at], self._bases[at]
+
     def find(self, address: int) -> Attachment | None:
         """The attachment that claims `address`."""
         at = bisect_right(self._bases, address) - 1

@@ -7,15 +7,164 @@ from typing import TYPE_CHECKING
 
 from pykvm.boot import boot_image, read_image
 from pykvm.boot.firmware import firmware_for
+from pykvm.firmware import Start
 from pykvm.memory import Gpa
+from pykvm.parts import make_as_new
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Sequence
 
+    from pykvm.bios import Bios, Disk
     from pykvm.boot.request import Module
     from pykvm.boot.state import BootState
+    from pykvm.controllers import NoControllers
+    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.cpu.processors import Processors
+    from pykvm.firmware import Socket
     from pykvm.memory import GuestMemory
     from pykvm.x86 import Mode
+
+
+class Loadable:
+    """The half of `Machine` that says what it runs: an image, disks, firmware."""
+
+    memory: GuestMemory
+    cpus: tuple[KvmCpu, ...]
+    lock: threading.RLock
+    _socket: Socket
+    _controllers: NoControllers
+    _processors: Processors
+
+    @property
+    def bios(self) -> Bios | None:
+        """The BIOS that it was started through: its keyboard, its screen."""
+        return self._socket.bios
+
+    def load(
+        self,
+        image: str | os.PathLike[str] | bytes,
+        *,
+        mode: Mode | None = None,
+        load_address: int | None = None,
+        entry: int | None = None,
+        cmdline: str = "",
+        modules: Sequence[Module] = (),
+        bios: bool = True,
+    ) -> BootState:
+        """Put an image into RAM and the first processor at its entry; the others wait for INIT.
+
+        What has a boot sector, comes without mode or address, and has 1 MiB of RAM or more, is a
+        disk that the guest cannot write, booted through a BIOS as by `boot`.
+
+        Args:
+            image: a file's path, or an image's bytes.
+            mode: how to enter it, where it leaves a choice.  A flat image: by default as its
+                name's ending says: ".bin32" in protected mode, ".bin64" in long mode, all others
+                in real mode.  A Linux kernel: by default in protected mode, else in long mode.
+            load_address: where to load a flat image (guest-physical); by default 0x1000, or
+                0x7C00 for a boot sector.
+            entry: where to enter (guest-physical); by default where the image says or begins.
+            cmdline: the kernel's command line (Multiboot, PVH, Linux).
+            modules: what is loaded beside the kernel; for Linux, one behind the other, its initrd.
+            bios: False: a boot sector, and all that follows it, is loaded and entered directly.
+
+        Returns:
+            where everything went.
+
+        Raises:
+            ImageError: it cannot be read or booted.
+        """
+        start = plan_start(
+            self._socket,
+            image,
+            self.memory.size,
+            len(self.cpus),
+            mode=mode,
+            load_address=load_address,
+            entry=entry,
+            cmdline=cmdline,
+            modules=modules,
+            bios=bios,
+        )
+        return self._begin(start)
+
+    def boot(self, disks: Sequence[Disk]) -> Bios:
+        """Boot from the first of some disks, through pykvm's BIOS, at the machine's power-on.
+
+        Args:
+            disks: stay the caller's, to be closed after the machine.
+
+        Returns:
+            the BIOS; it is also in `bios`, until something else is loaded.
+
+        Raises:
+            DiskError: there are too many, or one cannot be read.
+            GuestMemoryError: there is less than 1 MiB of RAM.
+        """
+        start = self._socket.plan_disks(disks, len(self.cpus))
+        self._begin(start)
+        assert start.bios is not None
+        return start.bios
+
+    def boot_firmware(self, image: bytes) -> None:
+        """Start a firmware image, such as SeaBIOS, at the processor's reset vector.
+
+        Args:
+            image: see `pykvm.boot.firmware_image`: `read_seabios`, `read_firmware`.
+
+        Raises:
+            ImageError: it is no firmware image.
+            GuestMemoryError: there is less than 1 MiB of RAM.
+        """
+        self._begin(self._socket.plan_rom(image))
+
+    def _begin(self, start: Start) -> BootState:
+        try:
+            self._processors.refuse_while_running()
+            make_as_new(self.cpus, self._controllers, self.lock)
+            with self.lock:
+                self._socket.plug(start, self.cpus)
+                put_into_ram(start.state, self.memory)
+            self.cpus[0].load(start.state)
+        except BaseException:
+            start.abandon()
+            raise
+        return start.state
+
+
+def plan_start(
+    socket: Socket,
+    image: str | os.PathLike[str] | bytes,
+    ram: int,
+    cpus: int,
+    *,
+    mode: Mode | None,
+    load_address: int | None,
+    entry: int | None,
+    cmdline: str,
+    modules: Sequence[Module],
+    bios: bool,
+) -> Start:
+    """What `Machine.load` is to do: through the BIOS where the image suits it and nothing is said.
+
+    Raises:
+        ImageError, DiskError: it cannot be read or booted.
+    """
+    told = (mode, load_address, entry) != (None, None, None) or cmdline or modules
+    if bios and not told and socket.suits(image):
+        return socket.plan_image(image, cpus)
+    state = plan_boot(
+        image,
+        ram,
+        cpus,
+        mode=mode,
+        load_address=load_address,
+        entry=entry,
+        cmdline=cmdline,
+        modules=modules,
+    )
+    return Start(state)
 
 
 def plan_boot(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import ExitStack
@@ -17,32 +16,27 @@ from pykvm.cpu.processors import Processors
 from pykvm.cpu.shared import Shared
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
 from pykvm.devices.sinks import BufferSink, kept
-from pykvm.errors import GuestMemoryError
+from pykvm.firmware import Socket
 from pykvm.irq import Lines
 from pykvm.kvm.routes import Routes
 from pykvm.kvm.runloop import NO_BUDGET
 from pykvm.kvm.system import System
 from pykvm.kvm.vm import Vm
-from pykvm.layout import DEFAULT_RAM, MIN_RAM
-from pykvm.loading import plan_boot, put_into_ram
-from pykvm.memory import GuestMemory, parse_size, wants_huge_pages
-from pykvm.parts import make_as_new, make_cpus, place_memory
+from pykvm.layout import DEFAULT_RAM
+from pykvm.loading import Loadable
+from pykvm.memory import GuestMemory, wants_huge_pages
+from pykvm.parts import make_cpus, place_memory, ram_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pykvm.boot.request import Module
-    from pykvm.boot.state import BootState
     from pykvm.devices.sinks import Sink
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
     from pykvm.stats import Stats
-    from pykvm.x86 import Mode
 
 OUTPUT_KEPT = 16 << 20
 """How many bytes of a guest's output are kept: it may print for ever."""
 
 
-class Machine:
+class Machine(Loadable):
     """A small PC on KVM.
 
         with Machine(memory="1M") as machine:
@@ -57,6 +51,7 @@ class Machine:
             64 KiB, at most eight times what the host has.
         serial: where COM1 sends; by default the first 16 MiB are kept, for `output`.
         debug: where the debug consoles at 0xE9 and 0x402 send; by default kept likewise.
+        teletype: where the BIOS sends, in UTF-8, what it writes to the screen; by default nowhere.
         strict: an access that no device claims crashes the guest.
         testdev: attach the test device that test kernels for KVM look for.
         stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
@@ -95,6 +90,7 @@ class Machine:
         *,
         serial: Sink | None = None,
         debug: Sink | None = None,
+        teletype: Sink | None = None,
         strict: bool = False,
         testdev: bool = False,
         stats: bool = False,
@@ -103,11 +99,7 @@ class Machine:
         cpu: CpuModel = HOST,
         system: System | None = None,
     ) -> None:
-        size = parse_size(memory) if isinstance(memory, str) else memory
-        if size < MIN_RAM:
-            raise GuestMemoryError(
-                f"a machine needs at least {MIN_RAM >> 10} KiB of RAM, not {size} bytes"
-            )
+        size = ram_size(memory)
         self._requests = StopRequest()
         self.lock = threading.RLock()
         self._run_ns = 0
@@ -143,6 +135,16 @@ class Machine:
             place_memory(self.vm, self.memory)
             self._controllers = controllers = KINDS[irqchip](self.vm)
             controllers.attach(self.mmio)
+            self._socket = Socket(
+                self.vm,
+                self.memory,
+                self.ports,
+                self.lock,
+                teletype=teletype,
+                post=self._requests.post,
+                interrupts=controllers.pit is not None,
+            )
+            undo.callback(self._socket.unplug)
             for gsi, pin in self._lines.shared.items():
                 controllers.connect(gsi, pin.line, self._fail)
             self.msrs = MsrSpace()
@@ -158,7 +160,7 @@ class Machine:
                 lock=self.lock,
                 has_apics=controllers.has_apics,
                 end_of_interrupt=controllers.end_of_interrupt,
-                on_tick=self.board.poll,
+                on_tick=self._on_tick,
                 on_sleep=self._processors.on_sleep,
             )
             self.cpus = make_cpus(self.vm, smp, shared, undo, model=cpu, stats=stats)
@@ -175,50 +177,9 @@ class Machine:
         """The timer in the kernel."""
         return self._controllers.pit
 
-    def load(
-        self,
-        image: str | os.PathLike[str] | bytes,
-        *,
-        mode: Mode | None = None,
-        load_address: int | None = None,
-        entry: int | None = None,
-        cmdline: str = "",
-        modules: Sequence[Module] = (),
-    ) -> BootState:
-        """Put an image into RAM and the first processor at its entry; the others wait for INIT.
-
-        Args:
-            image: a file's path, or an image's bytes.
-            mode: how to enter it, where it leaves a choice.  A flat image: by default as its
-                name's ending says: ".bin32" in protected mode, ".bin64" in long mode, all others
-                in real mode.  A Linux kernel: by default in protected mode, else in long mode.
-            load_address: where to load a flat image (guest-physical); by default 0x1000, or
-                0x7C00 for a boot sector.
-            entry: where to enter (guest-physical); by default where the image says or begins.
-            cmdline: the kernel's command line (Multiboot, PVH, Linux).
-            modules: what is loaded beside the kernel; for Linux, one behind the other, its initrd.
-
-        Returns:
-            where everything went.
-
-        Raises:
-            ImageError: it cannot be read or booted.
-        """
-        state = plan_boot(
-            image,
-            self.memory.size,
-            len(self.cpus),
-            mode=mode,
-            load_address=load_address,
-            entry=entry,
-            cmdline=cmdline,
-            modules=modules,
-        )
-        self._processors.refuse_while_running()
-        make_as_new(self.cpus, self._controllers, self.lock)
-        put_into_ram(state, self.memory)
-        self.cpus[0].load(state)
-        return state
+    def _on_tick(self) -> None:
+        self.board.poll()
+        self._socket.poll()
 
     def run(self, timeout: float | None = None, max_exits: int | None = None) -> Stop:
         """Run the guest on the calling thread until it stops; it may be called again.

@@ -36,6 +36,8 @@ class Guest(NamedTuple):
         needs: the probes that must pass.
         attach: the devices that it needs and that a plain machine lacks.
         input: what comes in on COM1.
+        keys: what is typed on its BIOS's keyboard.
+        teletype: what its BIOS writes to the screen, in UTF-8; None where that does not matter.
         output: what it sends to COM1; None where `output_regex` says it.
         output_regex: matches all that it sends to COM1; None where `output` says it.
         status: what `pykvm run` ends with.
@@ -54,6 +56,8 @@ class Guest(NamedTuple):
     needs: tuple[str, ...]
     attach: tuple[str, ...]
     input: bytes
+    keys: bytes
+    teletype: bytes | None
     output: bytes | None
     output_regex: bytes | None
     status: int
@@ -118,6 +122,7 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
     mode = table.take("mode", str, None)
     memory = table.take("memory", str, None)
     output = table.take("output", str, None)
+    teletype = table.take("teletype", str, None)
     output_regex = table.take("output_regex", str, None)
     if (output is None) == (output_regex is None):
         raise table.error("wants either output or output_regex")
@@ -136,6 +141,8 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
         needs=tuple(table.take_list("needs", str)),
         attach=tuple(table.take_list("attach", str)),
         input=table.bytes_of("input", table.take("input", str, "")),
+        keys=table.bytes_of("keys", table.take("keys", str, "")),
+        teletype=None if teletype is None else teletype.encode(),
         output=None if output is None else table.bytes_of("output", output),
         output_regex=(
             None if output_regex is None else table.bytes_of("output_regex", output_regex)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from pykvm._shim import ffi, lib
 from pykvm.cpu.kvm import KvmCpu
 from pykvm.cpu.model import CpuModel, cpuid_for
+from pykvm.errors import GuestMemoryError
 from pykvm.kvm.vm import Vm
-from pykvm.layout import IDENTITY_MAP_ADDRESS, TSS_ADDRESS
+from pykvm.layout import IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
+from pykvm.memory import parse_size
 
 if TYPE_CHECKING:
     import threading
@@ -18,6 +20,20 @@ if TYPE_CHECKING:
     from pykvm.controllers import NoControllers
     from pykvm.cpu.shared import Shared
     from pykvm.memory import GuestMemory
+
+
+def ram_size(memory: int | str) -> int:
+    """Bytes of RAM, from a number or a text.
+
+    Raises:
+        GuestMemoryError: it is no size, or too little.
+    """
+    size = parse_size(memory) if isinstance(memory, str) else memory
+    if size < MIN_RAM:
+        raise GuestMemoryError(
+            f"a machine needs at least {MIN_RAM >> 10} KiB of RAM, not {size} bytes"
+        )
+    return size
 
 
 def place_memory(vm: Vm, memory: GuestMemory) -> None:

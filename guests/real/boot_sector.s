@@ -16,6 +16,7 @@
 
     jmp 0:start                     # some BIOSes enter at 07C0:0000, which is the same place
 start:
+    cli                             # a BIOS leaves interrupts on, and HLT shall be the end
     xor ax, ax                      # the segments are not promised, so set them
     mov ds, ax
     mov ss, ax

@@ -14,6 +14,8 @@ from pykvm.bios.keymap import keys_from
 from pykvm.bios.scancodes import BREAK, ScanCodes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pykvm.bios.bda import Bda
     from pykvm.bios.call import Call
 
@@ -81,6 +83,9 @@ class Keyboard:
 
     Args:
         bda: the BIOS data area.
+
+    Attributes:
+        on_room: called when the guest's buffer has taken all that the host has typed.
     """
 
     def __init__(self, bda: Bda) -> None:
@@ -88,6 +93,7 @@ class Keyboard:
         self._buffer = KeyBuffer(bda)
         self._codes = ScanCodes(bda)
         self._typed: deque[int] = deque()
+        self.on_room: Callable[[], None] | None = None
 
     # The host's side.
 
@@ -110,8 +116,12 @@ class Keyboard:
 
     def refill(self) -> None:
         """Move keys that wait on the host into the guest's buffer, as far as there is room."""
+        moved = False
         while self._typed and self._buffer.put(self._typed[0]):
             self._typed.popleft()
+            moved = True
+        if moved and not self._typed and self.on_room is not None:
+            self.on_room()
 
     # The guest's side.
 

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pykvm.bios.stubs import VECTORS
 from pykvm.bus import Device
 
+PORTS = 16
+"""Of which those beyond `stubs.VECTORS` do nothing."""
+
 
 class TrapPorts(Device):
     """One port for each interrupt that is served in Python, in the order of `stubs.VECTORS`.

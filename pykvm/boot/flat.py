@@ -20,11 +20,16 @@ PROTECTED_MODE_REACH = 4 * GIB
 _SEGMENT_REACH = 0x1_0000
 
 
-def is_boot_sector(image: bytes) -> bool:
-    """Whether a BIOS would boot it: whole sectors, the first one ending in 55 AA."""
+def is_boot_sector(image: bytes, size: int | None = None) -> bool:
+    """Whether a BIOS would boot it: whole sectors, the first one ending in 55 AA.
+
+    Args:
+        image: its bytes, or the first of them.
+        size: of how many, if these are not all.
+    """
     return (
         len(image) >= SECTOR
-        and len(image) % SECTOR == 0
+        and (len(image) if size is None else size) % SECTOR == 0
         and image[SECTOR - 2 : SECTOR] == b"\x55\xaa"
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pykvm.boot.flat import boot_flat, boot_sector, is_boot_sector
-from pykvm.boot.kinds import is_kernel
+from pykvm.boot.kinds import MULTIBOOT_SEARCHED, is_kernel
 from pykvm.boot.pieces import check_pieces
 from pykvm.boot.request import Module, Request
 from pykvm.boot.state import BootState
@@ -54,6 +54,21 @@ def read_image(path: str | os.PathLike[str], ram: int) -> bytes:
     if not image:
         raise ImageError(f"{name}: the file is empty")
     return image
+
+
+def read_start(path: str | os.PathLike[str]) -> tuple[bytes, int]:
+    """The first bytes of an image file, as many as say what it is, and its size.
+
+    Nothing for what `read_image` will refuse, in its own words.
+    """
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode):
+                return file.read(MULTIBOOT_SEARCHED), status.st_size
+    except (OSError, ValueError):
+        pass
+    return b"", 0
 
 
 def _open_without_waiting(name: str, flags: int) -> int:

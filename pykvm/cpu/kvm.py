@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,7 @@ class KvmCpu:
         self._has_apic = shared.has_apics
         self._is_one_of_many = not alone
         self._start = 0
+        self._thread = 0
 
     def settle(self) -> None:
         """Have KVM finish the access that the guest was stopped at; no further instruction runs.
@@ -113,6 +115,11 @@ class KvmCpu:
     def has_run(self) -> bool:
         """Whether it is no longer as KVM made it."""
         return self._has_run
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it is this thread that runs it: in a device, whose access is dispatched."""
+        return self._running and self._thread == threading.get_ident()
 
     def reset(self, vm: Vm) -> None:
         """Be as KVM makes them in `vm`, a new one with the same interrupt controllers."""
@@ -143,6 +150,7 @@ class KvmCpu:
         try:
             # in here, so that no exception of a signal handler leaves it set
             self._running = self._has_run = True
+            self._thread = threading.get_ident()
             self.is_asleep = False
             self._run(start, deadline)
         except UnclaimedAccess as error:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pykvm.devices.debug_exit import exit_status
 
 EXIT_TIMEOUT = 124
+EXIT_NOT_BOOTED = 125
 EXIT_CRASH = 126
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
@@ -28,6 +29,8 @@ class StopReason(Enum):
     """The deadline passed."""
     BUDGET = "budget"
     """As many exits were taken as were allowed."""
+    NOT_BOOTED = "not-booted"
+    """The BIOS found nothing to boot from."""
     STOPPED = "stopped"
     """`Machine.stop` was called."""
     INTERRUPTED = "interrupted"
@@ -37,6 +40,7 @@ class StopReason(Enum):
 
 
 _STATUS = {
+    StopReason.NOT_BOOTED: EXIT_NOT_BOOTED,
     StopReason.TIMEOUT: EXIT_TIMEOUT,
     StopReason.INTERRUPTED: EXIT_INTERRUPTED,
     StopReason.TERMINATED: EXIT_TERMINATED,

@@ -12,6 +12,7 @@ import pytest
 
 from pykvm import Device, GuestCrash, Machine, Stop, StopReason
 from pykvm.cpu.stop import EXIT_CRASH
+from pykvm.devices import BufferSink
 from pykvm.layout import DEFAULT_RAM, GIB, HIGH_RAM_BASE, KIB, LOW_RAM_END, MIB
 from pykvm.manifest import Guest, load_manifest
 from pykvm.memory import Gpa, parse_size
@@ -80,12 +81,18 @@ def load(machine: Machine, guest: Guest) -> None:
     [pytest.param(g, id=name, marks=pytest.mark.needs(*g.needs)) for name, g in GUESTS.items()],
 )
 def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
-    with Machine(guest.memory or DEFAULT_RAM, strict=True, smp=guest.smp) as machine:
+    teletype = BufferSink()
+    with Machine(
+        guest.memory or DEFAULT_RAM, strict=True, smp=guest.smp, teletype=teletype
+    ) as machine:
         for device in guest.attach:
             assert device == "scratch-mmio"
             machine.mmio.attach(SCRATCH_ADDRESS, SCRATCH_SIZE, ScratchMmio())
         load(machine, guest)
         assert machine.send(guest.input) == len(guest.input)
+        assert (machine.bios is not None) == guest.path.read_bytes().startswith(b"\x55\xaa", 510)
+        if machine.bios is not None:
+            assert machine.bios.keyboard.type(guest.keys) == 0
         try:
             status = machine.run(timeout=guest.timeout).status
         except GuestCrash:
@@ -95,6 +102,7 @@ def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
         assert output == guest.output
     else:
         assert re.fullmatch(guest.output_regex, output)
+    assert guest.teletype in (None, teletype.data)
     assert status == guest.status
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pykvm import Machine, Stop, StopReason
-from pykvm.bios import Bios, Disk, TrapPorts, assign_drives
+from pykvm.bios import Bios, Disk, Registers, TrapPorts, assign_drives
 from pykvm.bios import bda as field
 from pykvm.bios.stubs import (
     IRET,
@@ -21,14 +21,15 @@ from pykvm.bios.stubs import (
     timer,
     waiting_service,
 )
+from pykvm.cpu import bios_registers
+from pykvm.cpu.bios_registers import write_registers
 from pykvm.devices import BufferSink
-from pykvm.kvm import Chip, IrqChip, Pit, Vm
+from pykvm.kvm import Chip, IrqChip, Pit, Vcpu, Vm
 from pykvm.kvm.exits import Hlt, Io
 from pykvm.kvm.probes.bench import CODE, HANDLER, STACK, Entry, Guest
 from pykvm.layout import BIOS_TRAP, MIB
 from pykvm.memory import Gpa
 from pykvm.x86 import Rflags
-from tests.support.bios_calls import read_registers, write_registers
 
 Make = Callable[..., Guest]
 
@@ -49,6 +50,13 @@ CALL_FOR_ES = bytes.fromhex(
     "8c c3"  # mov bx, es
     "f4"  # hlt
 )
+
+
+def read_registers(vcpu: Vcpu) -> Registers:
+    """In real mode there are some."""
+    registers = bios_registers.read_registers(vcpu)
+    assert registers is not None
+    return registers
 
 
 def run_to_trap(guest: Guest, vector: int) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import mmap
-from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from pykvm import Machine, StopReason
-from pykvm._shim import ffi
-from pykvm.boot.firmware_image import boot_firmware
+from pykvm import Machine, Stop, StopReason
+from pykvm.boot.firmware_image import SEABIOS, read_seabios
+from pykvm.errors import ImageError
 from pykvm.layout import KIB, MIB
-from pykvm.memory import Gpa
 
-SLOT = 8
+pytestmark = pytest.mark.needs()
+
+GUESTS = Path(__file__).parents[2] / "guests"
 
 AT_RESET = bytes.fromhex(
     "b0 54"  # mov al, 0x54
@@ -35,17 +35,45 @@ def test_it_starts_at_the_reset_vector_and_goes_on_below_1_mib(size: int) -> Non
     image = bytearray(size)
     image[-16 : -16 + len(AT_RESET)] = AT_RESET
     image[-64 * KIB : -64 * KIB + len(BELOW_1_MIB)] = BELOW_1_MIB
-    firmware = boot_firmware(bytes(image))
-    with ExitStack() as stack:
-        rom = stack.enter_context(mmap.mmap(-1, size))
-        rom[:] = firmware.data
-        window = stack.enter_context(ffi.from_buffer(rom))
-        machine = stack.enter_context(Machine(2 * MIB, strict=True))
-        address = int(ffi.cast("uintptr_t", window))
-        machine.vm.set_memory_slot(SLOT, firmware.gpa, size, address)
-        for piece in firmware.state.pieces:
-            machine.memory.write(Gpa(piece.gpa), piece.data)
-        machine.cpus[0].load(firmware.state)
-        assert machine.run(timeout=10).reason is StopReason.HALTED
-        assert machine.debug_output == b"TL"
-        assert rom[:] == firmware.data
+    with Machine(2 * MIB, strict=True) as machine:
+        for _ in range(2):
+            machine.boot_firmware(bytes(image))
+            assert machine.run(timeout=10).reason is StopReason.HALTED
+        assert machine.debug_output == b"TLTL"
+
+
+seabios = pytest.mark.skipif(
+    not any(Path(place).exists() for place in SEABIOS),
+    reason="SeaBIOS is not installed (Debian: apt-get install seabios)",
+)
+
+
+@seabios
+def test_seabios_finds_its_machine() -> None:
+    with Machine() as machine:
+        machine.boot_firmware(read_seabios())
+        machine.run(timeout=1)
+        for words in (b"SeaBIOS (version", b"Running on KVM", b"fw_cfg DMA interface supported"):
+            assert words in machine.debug_output
+        machine.load(GUESTS / "bios_disk.bin")
+        assert machine.bios is not None
+        machine.bios.keyboard.type(b"\x1b")
+        assert machine.run(timeout=20).reason is StopReason.HALTED
+
+
+def test_firmware_cannot_change_itself_and_goes_with_the_next_image() -> None:
+    code = bytes.fromhex(
+        "2e c6 06 00 00 4c"  # mov byte ptr cs:[0], 0x4c
+        "2e a0 00 00"  # mov al, byte ptr cs:[0]
+        "e6 f4"  # out 0xf4, al
+    )
+    image = bytearray(128 * KIB)
+    image[-16 : -16 + len(code)] = code
+    with Machine(2 * MIB) as machine:
+        for _ in range(2):
+            machine.boot_firmware(bytes(image))
+            assert machine.run(timeout=10) == Stop(StopReason.DEBUG_EXIT, 0)
+            machine.load(bytes.fromhex("f4"))
+            assert machine.run(timeout=10).reason is StopReason.HALTED
+        with pytest.raises(ImageError):
+            machine.boot_firmware(bytes(100))

@@ -63,6 +63,12 @@ def test_a_closed_machine_s_state_is_gone() -> None:
         closed.memory.view(Gpa(0), 1)
     with pytest.raises(GuestMemoryError, match="closed"):
         closed.load(HLT)
+    with pytest.raises(GuestMemoryError, match="closed"):
+        closed.load(bytes(510) + b"\x55\xaa")
+    with pytest.raises(GuestMemoryError, match="closed"):
+        closed.boot([])
+    with pytest.raises(GuestMemoryError, match="closed"):
+        closed.boot_firmware(b"")
     with pytest.raises(KvmIoctlError, match="KVM_GET_REGS failed: Bad file descriptor"):
         closed.cpus[0].snapshot()
 

@@ -251,3 +251,19 @@ def test_a_device_that_cannot_be_connected_is_not_attached() -> None:
         bus.attach(0x100, 8, Broken())
     assert bus.attachments == ()
     bus.attach(0x100, 8, Device())
+
+
+def test_a_device_that_is_detached_answers_no_more() -> None:
+    bus = Bus("port", 0x1_0000)
+    for base in (0x10, 0x20, 0x30):
+        bus.attach(base, 8, Device())
+    bus.detach(0x20)
+    assert [attachment.base for attachment in bus.attachments] == [0x10, 0x30]
+    assert bus.find(0x20) is None
+    for base in (0x20, 0x31, 0x0F):
+        with pytest.raises(BusError, match="nothing is attached"):
+            bus.detach(base)
+    bus.attach(0x20, 16, Device())
+    found = bus.find(0x2F)
+    assert found is not None
+    assert found.base == 0x20

@@ -21,7 +21,7 @@ LAYERS = (
     ("boot",),
     ("bios",),
     ("cpu",),
-    ("board", "controllers", "loading", "parts", "stats", "machine", "manifest"),
+    ("board", "controllers", "firmware", "loading", "parts", "stats", "machine", "manifest"),
     ("debug",),
     ("bench",),
     ("cli",),

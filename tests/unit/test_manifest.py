@@ -22,8 +22,8 @@ SOURCES = sorted(
     source for folder in IMAGES for source in (FOLDER / folder).iterdir() if source.is_file()
 )
 
-BY_BIOS = {"bios_disk.bin"}
-"""Started by a BIOS from a disk, which `pykvm run` has none of: tests/kvm/test_bios_trap.py."""
+BY_BIOS = ("boot_sector", "bios_disk")
+"""Recognised by their first sector."""
 
 LEAST = """
 [[guest]]
@@ -42,7 +42,7 @@ def read(folder: Path, text: str) -> dict[str, Guest]:
 def test_every_source_has_an_entry_and_every_entry_a_source() -> None:
     built = {source.stem + IMAGES[source.parent.name] for source in SOURCES}
     assert len(built) == len(SOURCES)
-    assert {guest.path.name for guest in GUESTS.values()} == built - BY_BIOS
+    assert {guest.path.name for guest in GUESTS.values()} == built
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
@@ -58,7 +58,7 @@ def test_every_guest_is_named_and_entered_as_its_source_says(guest: Guest) -> No
     (source,) = [s for s in SOURCES if s.stem == guest.path.stem]
     assert guest.name == source.stem
     by_folder = {"real": Mode.REAL, "protected": Mode.PROTECTED, "long": Mode.LONG}
-    if guest.name == "boot_sector":
+    if guest.name in BY_BIOS:
         assert guest.mode is None
     else:
         assert guest.mode is by_folder.get(source.parent.name)
@@ -89,6 +89,8 @@ def test_defaults(tmp_path: Path) -> None:
             needs=(),
             attach=(),
             input=b"",
+            keys=b"",
+            teletype=None,
             output=b"",
             output_regex=None,
             status=0,
@@ -114,6 +116,8 @@ def test_every_key(tmp_path: Path) -> None:
     needs = ["long_mode", "sse"]
     attach = ["scratch-mmio"]
     input = "\\u0004\\u00ff"
+    keys = "\\u001b"
+    teletype = "\u00e4"
     output_regex = "a+\\n"
     status = 3
     timeout = 1
@@ -132,6 +136,8 @@ def test_every_key(tmp_path: Path) -> None:
         needs=("long_mode", "sse"),
         attach=("scratch-mmio",),
         input=b"\x04\xff",
+        keys=b"\x1b",
+        teletype="ä".encode(),
         output=None,
         output_regex=b"a+\n",
         status=3,

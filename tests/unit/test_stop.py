@@ -14,6 +14,7 @@ STATUS = {
     StopReason.HALTED: 0,
     StopReason.POWER_OFF: 0,
     StopReason.RESET: 0,
+    StopReason.NOT_BOOTED: 125,
     StopReason.TIMEOUT: 124,
     StopReason.BUDGET: 0,
     StopReason.STOPPED: 0,

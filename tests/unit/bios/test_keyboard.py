@@ -195,3 +195,15 @@ def test_ctrl_break_is_signalled_and_empties_the_buffer(rig: Rig) -> None:
     assert (result.signal, result.waits) == (True, False)
     assert rig.memory.read(Gpa(0x471), 1) == b"\x80"
     assert read_all(rig) == [0x0000]
+
+
+def test_it_tells_when_all_that_was_typed_is_in_the_guests_buffer(rig: Rig) -> None:
+    told: list[int] = []
+    keyboard = rig.bios.keyboard
+    keyboard.on_room = lambda: told.append(keyboard.room)
+    keyboard.type(b"abc")
+    assert told == [TYPED_AHEAD]
+    keyboard.type(b"x" * 20)
+    read_all(rig)
+    keyboard.refill()
+    assert told == [TYPED_AHEAD] * 2
