@@ -1,4 +1,4 @@
-"""From the host's side of a serial line into the guest."""
+"""From the host into the guest: what comes in on its serial line, or is typed on its keyboard."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import select
 import signal
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.terminal import Keyboard
 
@@ -20,12 +22,37 @@ TYPE_AHEAD = 16 << 20
 _END_WITHIN = 1.0
 
 
+class Destination(Protocol):
+    """Where what comes in goes."""
+
+    def take(self, data: bytes) -> int:
+        """Take some of `data` from its start; returns how many bytes."""
+
+    def call_when_room(self, wake: Callable[[], None] | None) -> None:
+        """Call `wake` whenever there is room again; None ends that."""
+
+
+class SerialPort:
+    """COM1 of the machine that is in a chassis, as a destination."""
+
+    def __init__(self, machine: Chassis) -> None:
+        self._machine = machine
+
+    def take(self, data: bytes) -> int:
+        """Take what there is room for."""
+        return self._machine.send(data)
+
+    def call_when_room(self, wake: Callable[[], None] | None) -> None:
+        """Have the UART tell."""
+        self._machine.on_room = wake
+
+
 class InputPump:
-    """A thread that moves what comes in to the guest's serial port, as fast as the guest takes it.
+    """A thread that moves what comes in to the guest, as fast as the guest takes it.
 
     Args:
         fd: where to read.
-        machine: where the machine is whose COM1 it goes to.
+        destination: where it goes.
         keyboard: what looks at it first, if it is a terminal's.  Then it is read even while the
             guest does not take what was typed: else nothing that is typed could end it.
 
@@ -33,15 +60,15 @@ class InputPump:
         OSError: there is no descriptor or no thread left for it.
     """
 
-    def __init__(self, fd: int, machine: Chassis, keyboard: Keyboard | None = None) -> None:
+    def __init__(self, fd: int, destination: Destination, keyboard: Keyboard | None = None) -> None:
         self._fd = fd
-        self._machine = machine
+        self._destination = destination
         self._keyboard = keyboard
         self._limit = 1 if keyboard is None else TYPE_AHEAD
         self._ending = False
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        machine.on_room = self._wake
-        self._thread = threading.Thread(target=self._run, name="pykvm serial input", daemon=True)
+        destination.call_when_room(self._wake)
+        self._thread = threading.Thread(target=self._run, name="pykvm input", daemon=True)
         # A new thread blocks what its maker blocks.  Signals are the main thread's: one that the
         # kernel gave to this one would be seen late.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -74,10 +101,10 @@ class InputPump:
                     waiting += self._keyboard.take(came)
 
     def _deliver(self, waiting: bytearray) -> None:
-        """Hand over what the guest has room for; `on_room` tells when there is more."""
+        """Hand over what the guest has room for; `_wake` is called when there is more."""
         while waiting:
             piece = bytes(waiting[:CHUNK])
-            taken = self._machine.send(piece)
+            taken = self._destination.take(piece)
             del waiting[:taken]
             if taken < len(piece):
                 return
@@ -115,6 +142,6 @@ class InputPump:
             self._close()
 
     def _close(self) -> None:
-        self._machine.on_room = None
+        self._destination.call_when_room(None)
         os.close(self._wake_read)
         os.close(self._wake_write)

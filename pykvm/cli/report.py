@@ -49,6 +49,8 @@ def sentence(outcome: Outcome) -> str:
             return f"stopped: the guest was still running after {outcome.seconds:.3g} s (--timeout)"
         case StopReason.INTERRUPTED | StopReason.TERMINATED:
             return f"stopped by {stop.detail}"
+        case StopReason.NOT_BOOTED:
+            return "the BIOS found nothing to boot from: no disk begins with a boot sector (55 AA)"
         case StopReason.RESET:
             return f"the guest asked for a reset through {stop.detail}: the end"
         case _:

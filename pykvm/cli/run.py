@@ -5,12 +5,20 @@ or flat binary) or the name of a bundled guest, such as hello.  What the guest
 sends to its first serial port is printed, and what is typed goes there.  At a
 terminal, Ctrl-A x leaves and Ctrl-A h helps.
 
+A boot sector is the first disk of a machine with a BIOS; the guest cannot
+write it, while it can write each --drive.  With a BIOS, what is typed or piped
+in goes to its keyboard.  A terminal shows its screen, once there is something
+on it; from then on serial port and debug console are not shown there.  Where
+standard output is no terminal (or TERM is dumb), what the BIOS prints goes
+there as plain text, with the serial port's output.
+
 exit status:
   0          the guest halted, or asked for a reset (--reboot exit)
   (V<<1)|1   the guest wrote V to the debug-exit port 0xf4
   2          the command line is wrong
   124        --timeout passed
-  125        pykvm could not start, or lost the guest's output
+  125        pykvm could not start, or lost the guest's output, or the BIOS
+             found nothing to boot from
   126        the guest crashed
   130        Ctrl-C, or Ctrl-A x
   143        SIGTERM or SIGHUP
@@ -20,26 +28,22 @@ A debug-exit status can collide with the others: --json tells them apart.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.cli import failure, run_options, start_up_is_over
 from pykvm.cpu.stop import EXIT_CRASH, Stop, StopReason
-from pykvm.devices.sinks import NullSink
 from pykvm.errors import GuestCrash, ImageError, PykvmError
 from pykvm.layout import DEFAULT_RAM
-from pykvm.x86 import Mode
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from pykvm.boot import Module
-    from pykvm.boot.module_file import ModuleFile
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
-    from pykvm.devices.sinks import BufferSink, Sink
+    from pykvm.devices.sinks import BufferSink
     from pykvm.machine import Machine
     from pykvm.stats import Stats
 
@@ -84,7 +88,9 @@ class Outcome(NamedTuple):
 def main(args: argparse.Namespace) -> int:
     """Run the guest; returns the exit status."""
     from pykvm.cli.signals import OrderlySignals
+    from pykvm.cli.start import require_something
 
+    require_something(args)
     with OrderlySignals() as signals:
         try:
             outcome = _run_image(args, signals)
@@ -104,13 +110,16 @@ def main(args: argparse.Namespace) -> int:
 def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
+    from pykvm.cli.start import check
 
-    image = _find_image(args)
+    check(args)
+    image = None if args.image is None else _find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
-        SerialLine(args.serial, capture=args.json) as line,
-        Chassis(lambda: _make_machine(args, image, files, line.sink), counted=counted) as chassis,
+        ExitStack() as disks,
+        SerialLine(args.serial, capture=args.json, debugcon=args.debugcon) as line,
+        Chassis(lambda: _make_machine(args, image, files, line, disks), counted=counted) as chassis,
     ):
         outcome = _run(chassis, line, signals, args)
         return outcome._replace(
@@ -119,15 +128,21 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
 
 
 def _make_machine(
-    args: argparse.Namespace, image: str, files: Sequence[tuple[str, bytes]], serial: Sink
+    args: argparse.Namespace,
+    image: str | None,
+    files: Sequence[tuple[str, bytes]],
+    line: SerialLine,
+    disks: ExitStack,
 ) -> Machine:
-    """A machine as `args` says, with `files` for fw_cfg, and the image loaded."""
+    """A machine as `args` says, with `files` for fw_cfg, and what it starts loaded."""
+    from pykvm.cli.start import start
     from pykvm.machine import Machine
 
     machine = Machine(
         DEFAULT_RAM if args.memory is None else args.memory,
-        serial=serial,
-        debug=NullSink(),
+        serial=line.sink,
+        debug=line.debug,
+        teletype=line.teletype,
         strict=args.strict,
         testdev=args.testdev,
         stats=args.stats or args.json,
@@ -138,14 +153,7 @@ def _make_machine(
     try:
         for name, content in files:
             machine.board.fw_cfg.add_file(name, content)
-        machine.load(
-            image,
-            mode=None if args.mode == "auto" else Mode(args.mode),
-            load_address=args.load_addr,
-            entry=args.entry,
-            cmdline=args.append or "",
-            modules=_read_modules(args, machine.memory.size),
-        )
+        start(args, image, machine, disks)
     except BaseException:
         machine.close()
         raise
@@ -181,15 +189,6 @@ def _find_image(args: argparse.Namespace) -> str:
     if args.initrd is None and args.module is None:
         args.module = guest.modules
     return str(guest.path)
-
-
-def _read_modules(args: argparse.Namespace, ram: int) -> list[Module]:
-    files: list[ModuleFile] = list(args.module or ())
-    if args.initrd is not None:
-        from pykvm.boot.module_file import ModuleFile
-
-        files.insert(0, ModuleFile(args.initrd, args.initrd))
-    return [file.read(ram) for file in files]
 
 
 def _run(

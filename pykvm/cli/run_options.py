@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pykvm.cli.fw_cfg import FwCfgOption
+    from pykvm.cli.start import DriveFile
     from pykvm.cpu.model import CpuModel
 
 SERIAL_KINDS = ("stdio", "null", "pty")
@@ -20,7 +21,13 @@ SERIAL_KINDS = ("stdio", "null", "pty")
 
 def add_arguments(to: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    to.add_argument("image", metavar="IMAGE", help="an image file, or a bundled guest's name")
+    to.add_argument(
+        "image",
+        metavar="IMAGE",
+        nargs="?",
+        help="an image file, or a bundled guest's name; none is needed with --drive or --bios "
+        "seabios",
+    )
     to.add_argument(
         "-m",
         "--memory",
@@ -68,6 +75,22 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "may be given again; write ,, for a comma in FILE",
     )
     to.add_argument(
+        "--bios",
+        metavar="BIOS",
+        help="mini, pykvm's own (default for boot sectors and with --drive); none, to enter the "
+        "image directly (default otherwise); seabios, as the distribution has it; or a firmware "
+        "image's FILE",
+    )
+    to.add_argument(
+        "--drive",
+        action="append",
+        type=_drive,
+        default=[],
+        metavar="FILE",
+        help="FILE or FILE,readonly: a disk image for --bios mini; may be given again; the first "
+        "disk, IMAGE if there is one, is booted from, as a floppy if it has the size of one",
+    )
+    to.add_argument(
         "--irqchip",
         choices=("kernel", "split", "none"),
         default="kernel",
@@ -111,6 +134,14 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         help="stdio (default), null, file:PATH or pty: the guest's first serial port",
     )
     to.add_argument(
+        "--debugcon",
+        type=_debugcon,
+        default="null",
+        metavar="WHERE",
+        help="null (default), stdio (standard error) or file:PATH: the debug consoles at ports "
+        "0xe9 and 0x402, where SeaBIOS tells what it does",
+    )
+    to.add_argument(
         "--strict", action="store_true", help="an access that no device answers is a crash"
     )
     to.add_argument(
@@ -143,6 +174,20 @@ def _serial(text: str) -> str:
     from argparse import ArgumentTypeError
 
     raise ArgumentTypeError(f"{text!r} is not stdio, null, pty or file:PATH")
+
+
+def _debugcon(text: str) -> str:
+    if text in ("stdio", "null") or (text.startswith("file:") and text != "file:"):
+        return text
+    from argparse import ArgumentTypeError
+
+    raise ArgumentTypeError(f"{text!r} is not stdio, null or file:PATH")
+
+
+def _drive(text: str) -> DriveFile:
+    from pykvm.cli.start import parse_drive
+
+    return parse_drive(text)
 
 
 def _fw_cfg(text: str) -> FwCfgOption:

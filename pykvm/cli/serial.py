@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TextIO
 
-from pykvm.cli.input import InputPump
+from pykvm.cli.input import Destination, InputPump, SerialPort
+from pykvm.cli.watched_sink import LateSink, WatchedSink
 from pykvm.cpu.stop import Stop, StopReason
-from pykvm.devices.sinks import BufferSink, FdSink, NullSink, Sink
+from pykvm.devices.sinks import BufferSink, NullSink, Sink
 from pykvm.errors import SinkError
 
 if TYPE_CHECKING:
+    import threading
+
+    from pykvm.bios import Bios
+    from pykvm.cli.bios_console import TerminalScreen
     from pykvm.cli.chassis import Chassis
 
 CAPTURE_LIMIT = 16 << 20
@@ -24,60 +28,21 @@ CAPTURE_LIMIT = 16 << 20
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 _PTY_POLL = 0.02
 
-_NEVER_BLOCKS = 256
-"""How many bytes pipes and terminals take at once when poll(2) says that they take any."""
-
-_GIVEN_UP_POLL_MS = 20
-
-
-class WatchedSink(FdSink):
-    """A descriptor whose reader may stall; a signal can break off a write that hangs.
-
-    In the main thread its handler does so by raising; other threads, those of further processors,
-    look whether it told them to give up.
-
-    Attributes:
-        writing: whether a write is under way.
-        given_up: whether no write shall wait any longer.
-    """
-
-    def __init__(self, fd: int, name: str) -> None:
-        super().__init__(fd, name)
-        self.writing = False
-        self.given_up = False
-
-    def write(self, data: bytes) -> None:
-        """Write all of `data`."""
-        self.writing = True
-        try:
-            if threading.current_thread() is threading.main_thread():
-                super().write(data)
-                return
-            for start in range(0, len(data), _NEVER_BLOCKS):
-                self._wait_for_room()
-                super().write(data[start : start + _NEVER_BLOCKS])
-        finally:
-            self.writing = False
-
-    def _wait_for_room(self) -> None:
-        import select
-
-        poller = select.poll()
-        poller.register(self._fd, select.POLLOUT)
-        while not poller.poll(_GIVEN_UP_POLL_MS):
-            if self.given_up:
-                raise SinkError(f"nobody reads {self._name}")
-
 
 class SerialLine:
-    """What `--serial` names.  A context manager; on leaving, everything is as it was before.
+    """What `--serial` and `--debugcon` name, and the terminal's part in a machine with a BIOS.
+
+    A context manager; on leaving, everything is as it was before.
 
     Args:
         spec: "stdio", "null", "file:PATH" or "pty".
         capture: keep the guest's output (for --json) instead of printing it.
+        debugcon: "stdio", "null" or "file:PATH".
 
     Attributes:
         sink: where the guest's output goes.
+        debug: where its debug consoles send.
+        teletype: where its BIOS's teletype output goes.
         buffer: the output, if it is kept.
 
     Raises:
@@ -85,16 +50,22 @@ class SerialLine:
         OSError: the host has no pseudo-terminal or descriptor left.
     """
 
-    def __init__(self, spec: str, *, capture: bool) -> None:
+    def __init__(self, spec: str, *, capture: bool, debugcon: str = "null") -> None:
         self._undo = ExitStack()
+        self._spec = spec
         self._input: int | None = None
         self._interactive = False
-        self._file: int | None = None
+        self._files: list[int] = []
+        self._watched: list[WatchedSink] = []
+        self._standard: list[tuple[int, WatchedSink]] = []
         self._pty: int | None = None
         self._pty_name = ""
         self._draining = False
+        self._capture = capture
         self.buffer: BufferSink | None = None
         self.sink: Sink = NullSink()
+        self.debug: Sink = NullSink()
+        self.teletype = LateSink()
         with ExitStack() as guard:
             guard.callback(self._undo.close)
             if spec == "stdio":
@@ -102,26 +73,22 @@ class SerialLine:
             elif spec == "pty":
                 self._open_pty()
             elif spec.startswith("file:"):
-                self._open_file(spec.removeprefix("file:"))
+                self.sink = self._open_file("--serial", spec.removeprefix("file:"))
+            if debugcon == "stdio":
+                self.debug = self._open_standard(sys.stderr, "standard error") or NullSink()
+            elif debugcon.startswith("file:"):
+                self.debug = self._open_file("--debugcon", debugcon.removeprefix("file:"))
             guard.pop_all()
 
     def _open_stdio(self, capture: bool) -> None:
         if capture:
             self.sink = self.buffer = BufferSink(CAPTURE_LIMIT)
         else:
-            out = _descriptor(sys.stdout)
+            out = self._open_standard(sys.stdout, "standard output")
             if out is None:
                 raise SinkError("standard output is closed (--serial null needs none)")
-            self.sink = WatchedSink(out, "standard output")
-        fd = _descriptor(sys.stdin)
-        if fd is None or not os.isatty(fd):
-            self._input = fd
-            return
-        from pykvm.cli.terminal import is_foreground
-
-        if is_foreground(fd):
-            self._input = fd
-            self._interactive = True
+            self.sink = out
+        self._input, self._interactive = _find_input()
 
     def _open_pty(self) -> None:
         import tty
@@ -133,28 +100,42 @@ class SerialLine:
         tty.setraw(theirs)
         os.set_blocking(ours, False)
         self._pty, self._pty_name = theirs, os.ttyname(theirs)
-        self.sink = WatchedSink(ours, self._pty_name)
+        self.sink = self._watch(ours, self._pty_name)
         self._input = ours
 
-    def _open_file(self, path: str) -> None:
+    def _open_file(self, option: str, path: str) -> Sink:
         try:
             fd = os.open(path, _FILE_FLAGS, 0o666)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
-            raise SinkError(f"--serial file: cannot write {path!r}: {why}") from None
+            raise SinkError(f"{option} file: cannot write {path!r}: {why}") from None
         self._undo.callback(_close_file, fd, path)
-        self._file = fd
-        self.sink = WatchedSink(fd, path)
+        self._files.append(fd)
+        return self._watch(fd, path)
+
+    def _open_standard(self, stream: TextIO | None, name: str) -> Sink | None:
+        """A standard stream as a sink; None if it is closed."""
+        fd = _descriptor(stream)
+        if fd is None:
+            return None
+        sink = self._watch(fd, name)
+        self._standard.append((fd, sink))
+        return sink
+
+    def _watch(self, fd: int, name: str) -> WatchedSink:
+        sink = WatchedSink(fd, name)
+        self._watched.append(sink)
+        return sink
 
     @property
     def may_hang(self) -> bool:
         """Whether whoever is to read the output can keep pykvm waiting just now."""
-        return self._draining or (isinstance(self.sink, WatchedSink) and self.sink.writing)
+        return self._draining or any(sink.writing for sink in self._watched)
 
     def give_up(self) -> None:
         """Break off writes of other threads that hang, now and from now on."""
-        if isinstance(self.sink, WatchedSink):
-            self.sink.given_up = True
+        for sink in self._watched:
+            sink.given_up = True
 
     def start(self, machine: Chassis) -> None:
         """From now on, what comes in goes to `machine`, and what a file had is replaced.
@@ -162,22 +143,66 @@ class SerialLine:
         Raises:
             OSError: the host has no descriptor or thread left for it.
         """
-        if self._file is not None and stat.S_ISREG(os.fstat(self._file).st_mode):
-            os.ftruncate(self._file, 0)
+        for file in self._files:
+            if stat.S_ISREG(os.fstat(file).st_mode):
+                os.ftruncate(file, 0)
         if self._pty is not None:
             from pykvm.cli.streams import complain
 
             complain(f"serial line on {self._pty_name}")
-        if self._input is None:
-            return
+        inside = machine.machine
+        bios = None if inside is None else inside.bios
+        if inside is not None and bios is not None:
+            self._start_bios(machine, bios, inside.lock)
+        if self._input is not None and (bios is None or self._pty is not None):
+            self._start_input(machine, SerialPort(machine), self._input, self._interactive)
+
+    def _start_input(
+        self,
+        machine: Chassis,
+        destination: Destination,
+        fd: int,
+        interactive: bool,
+        screen: TerminalScreen | None = None,
+    ) -> None:
         keyboard = None
-        if self._interactive:
-            from pykvm.cli.terminal import Keyboard, RawTerminal
+        if interactive:
+            from pykvm.cli.terminal import Keyboard, RawTerminal, print_help
 
             leave = Stop(StopReason.INTERRUPTED, detail="Ctrl-A x")
-            keyboard = Keyboard(lambda: machine.stop(leave))
-            self._undo.enter_context(RawTerminal(self._input))
-        self._undo.callback(InputPump(self._input, machine, keyboard).end)
+            show_help = print_help if screen is None else screen.show_help
+            keyboard = Keyboard(lambda: machine.stop(leave), show_help)
+            self._undo.enter_context(RawTerminal(fd))
+        self._undo.callback(InputPump(fd, destination, keyboard).end)
+
+    def _start_bios(self, machine: Chassis, bios: Bios, lock: threading.RLock) -> None:
+        """The terminal is its screen, if it can be, else standard output its teletype; what is
+        typed or piped goes to its keyboard."""
+        from pykvm.cli.bios_console import BiosKeyboard, TerminalScreen, can_show_screen
+
+        screen = None
+        out = _descriptor(sys.stdout)
+        if self._capture:
+            self.buffer = self.buffer or BufferSink(CAPTURE_LIMIT)
+            self.teletype.to = self.buffer
+        elif out is not None and can_show_screen(out):
+            screen = TerminalScreen(
+                bios, lock, WatchedSink(out, "the terminal"), out, mute=self._mute_terminal
+            )
+            self._undo.enter_context(screen)
+        elif self._spec == "stdio":
+            self.teletype.to = self.sink
+        elif out is not None:
+            self.teletype.to = self._watch(out, "standard output")
+        fd, interactive = _find_input()
+        if fd is not None:
+            on_key = (lambda: None) if screen is None else screen.hide_help
+            keyboard = BiosKeyboard(bios, lock, on_key)
+            self._start_input(machine, keyboard, fd, interactive, screen)
+
+    def _mute_terminal(self, on: bool) -> None:
+        for fd, sink in self._standard:
+            sink.muted = on and os.isatty(fd)
 
     def drain(self) -> None:
         """Wait until a pseudo-terminal's output is read: what is left in it goes with it."""
@@ -214,6 +239,16 @@ def _descriptor(stream: TextIO | None) -> int | None:
         return None if stream is None else stream.fileno()
     except (OSError, ValueError):
         return None
+
+
+def _find_input() -> tuple[int | None, bool]:
+    """Standard input's descriptor, if it may be read; and whether it is a terminal."""
+    fd = _descriptor(sys.stdin)
+    if fd is None or not os.isatty(fd):
+        return fd, False
+    from pykvm.cli.terminal import is_foreground
+
+    return (fd, True) if is_foreground(fd) else (None, False)
 
 
 def _close_file(fd: int, path: str) -> None:

@@ -67,15 +67,22 @@ class EscapeFilter:
         return bytes(passed), actions
 
 
+def print_help() -> None:
+    """Tell the escape sequences on standard error."""
+    write_error(HELP)
+
+
 class Keyboard:
     """What is typed at a terminal: the guest's, but for the escape sequences, which it obeys.
 
     Args:
         leave: called when the user wants to leave.
+        show_help: called when the user wants to know what there is.
     """
 
-    def __init__(self, leave: Callable[[], None]) -> None:
+    def __init__(self, leave: Callable[[], None], show_help: Callable[[], None]) -> None:
         self._leave = leave
+        self._show_help = show_help
         self._filter = EscapeFilter()
 
     def take(self, typed: bytes) -> bytes:
@@ -85,7 +92,7 @@ class Keyboard:
             if action is KeyAction.LEAVE:
                 self._leave()
             else:
-                write_error(HELP)
+                self._show_help()
         return passed
 
 

@@ -72,6 +72,7 @@ def test_standard_streams_that_are_no_files(
 
 UNNEEDED = {
     *("json", "tty", "rich", "tomllib", "shutil", "subprocess", "capstone", "psutil"),
+    *("pykvm.bios", "pykvm.cli.bios_console"),
     *("pykvm.cli.terminal", "pykvm.cli.report", "pykvm.manifest", "pykvm.debug"),
 }
 """What a run pays for only if it is wanted."""

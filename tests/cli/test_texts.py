@@ -35,7 +35,7 @@ def test_the_help_of_run_names_every_option_and_status(pykvm_command: Pykvm) -> 
     for option in (
         *("--memory", "--mode", "--load-addr", "--entry", "--timeout", "--serial"),
         *("--strict", "--stats", "--json", "--append", "--initrd", "--module"),
-        *("--fw-cfg", "--testdev"),
+        *("--fw-cfg", "--testdev", "--bios", "--drive", "--debugcon"),
     ):
         assert f"{option} " in text
     for status in ("0 ", "(V<<1)|1 ", "2 ", "124 ", "125 ", "126 ", "130 ", "143 "):

@@ -1,0 +1,130 @@
+"""What `pykvm run` starts: an image, disks through a BIOS, or a firmware image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from pykvm.errors import DiskError, ImageError, MachineError
+from pykvm.x86 import Mode
+
+if TYPE_CHECKING:
+    import argparse
+    from contextlib import ExitStack
+
+    from pykvm.bios import Disk
+    from pykvm.boot import Module
+    from pykvm.boot.module_file import ModuleFile
+    from pykvm.machine import Machine
+
+READONLY = ",readonly"
+
+
+class DriveFile(NamedTuple):
+    """One `--drive`."""
+
+    path: str
+    readonly: bool
+
+
+def parse_drive(text: str) -> DriveFile:
+    """FILE or FILE,readonly."""
+    return DriveFile(text.removesuffix(READONLY), text.endswith(READONLY))
+
+
+def require_something(args: argparse.Namespace) -> None:
+    """See that the command line names something to run.
+
+    Raises:
+        SystemExit: it does not, which was said.
+    """
+    if args.image is None and not args.drive and args.bios in (None, "mini", "none"):
+        from pykvm.cli.parser import make_parser
+
+        make_parser("pykvm run", "").error(
+            "the following arguments are required: IMAGE, or --drive, or --bios seabios"
+        )
+
+
+def check(args: argparse.Namespace) -> None:
+    """Refuse what contradicts itself, before anything is opened.
+
+    Raises:
+        ImageError, DiskError, MachineError: one line that says what.
+    """
+    if args.reboot == "restart" and (args.drive or args.bios not in (None, "none")):
+        raise MachineError(
+            "--reboot restart is for images that are entered directly: with a BIOS, screen and "
+            "keyboard belong to the machine that it is in"
+        )
+    if args.bios not in (None, "mini", "none"):
+        # it knows disks by their controllers, of which there is none yet
+        if args.drive:
+            raise DiskError("--drive needs --bios mini: firmware finds no disk controller")
+        if args.image is not None:
+            raise ImageError(f"{args.image}: --bios {args.bios} runs itself and boots no image")
+    if args.drive and (args.bios == "none" or (args.bios is None and _is_told(args))):
+        raise DiskError("--drive needs a BIOS, and an image that is started through it")
+    if args.bios not in (None, "none") and _is_told(args):
+        raise ImageError(
+            "--mode, --load-addr, --entry, --append, --initrd and --module are for an image that "
+            "is entered directly: --bios none"
+        )
+
+
+def start(args: argparse.Namespace, image: str | None, machine: Machine, undo: ExitStack) -> None:
+    """Have `machine` begin as the command line says.
+
+    Args:
+        args: the command line.
+        image: the image's path; None for none.
+        machine: it.
+        undo: closes disks, after the machine.
+
+    Raises:
+        PykvmError: it cannot.
+    """
+    if args.bios not in (None, "mini", "none"):
+        from pykvm.boot.firmware_image import read_firmware, read_seabios
+
+        machine.boot_firmware(
+            read_seabios() if args.bios == "seabios" else read_firmware(args.bios)
+        )
+        return
+    if args.drive or args.bios == "mini":
+        machine.boot(_open_disks(args, image, undo))
+        return
+    assert image is not None
+    machine.load(
+        image,
+        mode=None if args.mode == "auto" else Mode(args.mode),
+        load_address=args.load_addr,
+        entry=args.entry,
+        cmdline=args.append or "",
+        modules=_read_modules(args, machine.memory.size),
+        bios=args.bios is None and args.reboot == "exit",
+    )
+
+
+def _is_told(args: argparse.Namespace) -> bool:
+    """Whether the command line says how an image is entered, or what it gets."""
+    told = (args.load_addr, args.entry, args.append, args.initrd, args.module)
+    return args.mode != "auto" or any(value is not None for value in told)
+
+
+def _open_disks(args: argparse.Namespace, image: str | None, undo: ExitStack) -> list[Disk]:
+    """The image, which stays as it is, then the drives."""
+    from pykvm.bios import Disk
+
+    files: list[DriveFile] = list(args.drive)
+    if image is not None:
+        files.insert(0, DriveFile(image, readonly=True))
+    return [undo.enter_context(Disk(file.path, readonly=file.readonly)) for file in files]
+
+
+def _read_modules(args: argparse.Namespace, ram: int) -> list[Module]:
+    files: list[ModuleFile] = list(args.module or ())
+    if args.initrd is not None:
+        from pykvm.boot.module_file import ModuleFile
+
+        files.insert(0, ModuleFile(args.initrd, args.initrd))
+    return [file.read(ram) for file in files]
