@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from pykvm import Machine, StopReason
+from pykvm.bios import Disk
+from pykvm.devices.sinks import BufferSink
 
 LONGEST = 120
 """Seconds that an emulated processor may need."""
@@ -45,3 +47,16 @@ def test_memtest86_tests_memory(smp: int) -> None:
         text = run_until(machine, rb"Status: Testing.*Errors: 0 .*#4 ")
         assert rf"{smp} Cores".encode() in text
         assert b"63.6MB" in text
+
+
+@pytest.mark.needs("int_protected")
+def test_ipxe_starts_from_a_disk() -> None:
+    """ISOLINUX reads iPXE with EDD calls; iPXE looks for PCI and ISA cards, and finds none."""
+    image = installed("/usr/lib/ipxe/ipxe.iso", "ipxe")
+    teletype = BufferSink()
+    with Disk(image, readonly=True) as disk, Machine("64M", teletype=teletype) as machine:
+        machine.boot([disk])
+        assert machine.run(timeout=LONGEST).reason is StopReason.NOT_BOOTED
+    assert b"ISOLINUX" in teletype.data
+    assert b"iPXE initialising devices...ok" in teletype.data
+    assert b"No more network devices" in teletype.data
