@@ -11,6 +11,7 @@ from pykvm.boot.e820 import ACPI, Range
 from pykvm.boot.state import BootState
 from pykvm.layout import GIB, MIB
 from pykvm.x86 import Cr0, Mode, Rflags
+from tests.svm.parts import find_guest_kernel
 from tests.unit.boot_rig import assert_flat_protected, piece, ram_of, refuse
 from tests.unit.linux_builder import FIELDS, KERNEL, BzImage, read_e820, read_zero_page
 
@@ -260,12 +261,13 @@ def test_a_setup_header_needs_both_marks() -> None:
         assert boot_image(build(**fields), RAM).mode is Mode.REAL
 
 
-KERNELS = sorted(Path("/boot").glob("vmlinuz-*"))
+FETCHED = find_guest_kernel(fetch=False)
+KERNELS = [*Path("/boot").glob("vmlinuz-*"), *([FETCHED] if FETCHED else [])]
 
 
-@pytest.mark.skipif(not KERNELS, reason="this host has no /boot/vmlinuz-*")
+@pytest.mark.skipif(not KERNELS, reason="no kernel in /boot, and `make test-svm` fetched none")
 @BOTH
-def test_the_host_s_own_kernels(mode: Mode) -> None:
+def test_kernels_that_are_at_hand(mode: Mode) -> None:
     for path in KERNELS:
         page = told(boot_image(path.read_bytes(), GIB, mode=mode, cmdline="quiet"))
         assert page["version"] >= 0x206
