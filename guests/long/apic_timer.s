@@ -54,10 +54,12 @@ on_tick:
     push rax
     push rcx
     push rdx
+    cmp ebx, TICKS                  # one more may come before the code above looks
+    jae 1f
     inc ebx
     mov al, '.'
     call put
-    xor eax, eax
+1:  xor eax, eax
     x2apic_write X2APIC_EOI
     pop rdx
     pop rcx

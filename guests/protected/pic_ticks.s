@@ -56,10 +56,12 @@
 on_tick:
     push eax
     push edx
+    cmp ebx, TICKS                  # one more may come before the code above looks
+    jae 1f
     inc ebx
     mov al, '.'
     call put
-    mov al, PIC_EOI
+1:  mov al, PIC_EOI
     out PIC, al
     pop edx
     pop eax

@@ -60,10 +60,12 @@ wait:
 on_tick:
     push ax
     push dx
+    cmp bx, TICKS                   # one more may come before the code above looks
+    jae 1f
     inc bx
     mov al, '.'
     call put
-    mov al, PIC_EOI
+1:  mov al, PIC_EOI
     out PIC, al
     pop dx
     pop ax

@@ -80,10 +80,12 @@ on_clock:                           # BL: the causes, BP: how many came
     jz fail
     test al, bl
     jz fail
+    cmp bp, INTERRUPTS              # one more may come before the code above looks
+    jae 1f
     inc bp
     mov al, '.'
     call put
-    mov al, PIC_EOI
+1:  mov al, PIC_EOI
     out PIC2, al
     out PIC, al
     pop dx
