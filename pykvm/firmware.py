@@ -91,6 +91,7 @@ class Socket:
         self._own_disks: tuple[Disk, ...] = ()
         self._rom: mmap.mmap | None = None
         self.bios: Bios | None = None
+        self._first_cpu: KvmCpu | None = None
 
     def suits(self, image: str | os.PathLike[str] | bytes) -> bool:
         """Whether an image that comes without instructions is to be booted as a disk.
@@ -179,7 +180,7 @@ class Socket:
 
             calls = BiosCalls(start.bios, cpus, self._lock, naps=not self._interrupts)
             self._ports.attach(BIOS_TRAP, PORTS, TrapPorts(calls.serve))
-            self.bios = start.bios
+            self.bios, self._first_cpu = start.bios, cpus[0]
 
     def unplug(self) -> None:
         """Take out what is there."""
@@ -196,8 +197,16 @@ class Socket:
         self._own_disks = ()
 
     def poll(self) -> None:
-        """Have the BIOS look at the clock and the host's keyboard."""
-        if self.bios is not None:
+        """Have the BIOS look at the clock and the host's keyboard.
+
+        Not while the first processor, whose tick this is, is in protected mode: then RAM may be
+        somebody's who knows of no BIOS data area.
+        """
+        if self.bios is None or self._first_cpu is None:
+            return
+        from pykvm.cpu.bios_registers import read_registers
+
+        if read_registers(self._first_cpu.vcpu) is not None:
             self.bios.poll()
 
     def _refuse_closed(self) -> None:

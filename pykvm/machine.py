@@ -110,7 +110,9 @@ class Machine(Loadable):
         self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
         self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
         with ExitStack() as undo:
-            self.memory = undo.enter_context(GuestMemory(size, huge=wants_huge_pages(size)))
+            self.memory = undo.enter_context(
+                GuestMemory(size, huge=wants_huge_pages(size) and not testdev)
+            )
             if system is None:
                 system = undo.enter_context(System())
             self.vm = undo.enter_context(Vm(system))

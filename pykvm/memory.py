@@ -239,23 +239,13 @@ class GuestMemory:
         KVM forgets its own with it, so the guest's next access has it map the page anew.
 
         Raises:
-            GuestMemoryError: it is not RAM.
+            GuestMemoryError: it is not RAM, or RAM with huge pages.
         """
         self.view(page, PAGE_SIZE).release()
+        if self.fd < 0:
+            raise GuestMemoryError("only RAM that is a file keeps a page that is not mapped")
         mapping, start = self._place(page)
-        if self.fd >= 0:
-            # of a shared mapping: the page itself stays in the file
-            mapping.pages.madvise(mmap.MADV_DONTNEED, start, PAGE_SIZE)
-            return
-        import ctypes
-
-        # KVM hears of a page that nobody may touch, and of nothing when that is over
-        address = ctypes.c_void_p(_address(mapping.pages) + start)
-        libc = ctypes.CDLL(None, use_errno=True)
-        for protection in (0, mmap.PROT_READ | mmap.PROT_WRITE):
-            if libc.mprotect(address, ctypes.c_size_t(PAGE_SIZE), protection):
-                why = os.strerror(ctypes.get_errno())
-                raise GuestMemoryError(f"the host cannot map the page at {page:#x} anew: {why}")
+        mapping.pages.madvise(mmap.MADV_DONTNEED, start, PAGE_SIZE)
 
     def _place(self, gpa: Gpa) -> tuple[_Mapping, int]:
         """The mapping that holds an address of RAM, and where in it that is."""

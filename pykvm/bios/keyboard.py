@@ -105,13 +105,14 @@ class Keyboard:
     def type(self, data: bytes) -> int:
         """Press the keys for what a terminal sent (see `keymap.keys_from`).
 
+        They wait on the host until `refill`: a guest that has left the BIOS may use its data area.
+
         Returns:
             how many keys were dropped for want of room.
         """
         keys = keys_from(data)
         taken = keys[: self.room]
         self._typed.extend(taken)
-        self.refill()
         return len(keys) - len(taken)
 
     def refill(self) -> None:

@@ -109,8 +109,10 @@ class TerminalScreen:
 
     def __enter__(self) -> TerminalScreen:
         # signals are the main thread's, as in `InputPump`
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        # (the mask is asked for first: blocking runs handlers that are due, and one may raise)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             self._thread.start()
         except RuntimeError as error:
             raise OSError(None, str(error)) from None

@@ -71,8 +71,10 @@ class InputPump:
         self._thread = threading.Thread(target=self._run, name="pykvm input", daemon=True)
         # A new thread blocks what its maker blocks.  Signals are the main thread's: one that the
         # kernel gave to this one would be seen late.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        # (the mask is asked for first: blocking runs handlers that are due, and one may raise)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             self._thread.start()
         except RuntimeError as error:
             self._close()

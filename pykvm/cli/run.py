@@ -13,7 +13,8 @@ standard output is no terminal (or TERM is dumb), what the BIOS prints goes
 there as plain text, with the serial port's output.
 
 exit status:
-  0          the guest halted, or asked for a reset (--reboot exit)
+  0          the guest halted, switched the machine off, or asked for a reset
+             (--reboot exit)
   (V<<1)|1   the guest wrote V to the debug-exit port 0xf4
   2          the command line is wrong
   124        --timeout passed

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pykvm.cpu.protocol import Cpu
 
 
+_RUNNING = "the machine is running: stop it and wait for `run` to return"
+
+
 class Processors:
     """Runs processors, the first on the calling thread, each other one on a thread of its own.
 
@@ -42,12 +45,12 @@ class Processors:
         out of the guest does it show (`run` looks): a vCPU's state cannot be read while it runs.
         """
         if all(cpu.is_asleep for cpu in self._cpus):
-            self._requests.post(ALL_ASLEEP)
+            self._requests.suppose_asleep()
 
     def refuse_while_running(self) -> None:
         """Raise RuntimeError while `run` is under way."""
         if self._owner:
-            raise RuntimeError("the machine is running: stop it and wait for `run` to return")
+            raise RuntimeError(_RUNNING)
 
     def run(self, start: int, deadline: int | None = None) -> Stop:
         """Run all of them until they stop.
@@ -64,7 +67,7 @@ class Processors:
         try:
             # atomic, and undone whatever a signal's handler raises when
             if self._owner.setdefault("thread", me) is not me:
-                self.refuse_while_running()
+                raise RuntimeError(_RUNNING)  # even if the other one ends just now
             while True:
                 self._run_until_word(start, deadline)
                 stop = self._requests.take()
@@ -155,11 +158,13 @@ def _start_without_signals(thread: threading.Thread) -> None:
     from pykvm.kvm.runloop import KICK_SIGNAL
 
     blocked = signal.valid_signals() - {KICK_SIGNAL}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    # asked for first: blocking runs handlers that are due, and one may raise when all is blocked
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
         thread.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _name_thread(name: str) -> None:

@@ -69,14 +69,15 @@ class Stop(NamedTuple):
 
 
 ALL_ASLEEP = Stop(StopReason.HALTED, detail="every processor was found asleep at its last tick")
-"""The word of a processor that believes so.  Known by identity: whoever takes it looks again."""
+"""What a processor supposes.  Known by identity: whoever takes it looks again."""
 
 
 class StopRequest:
     """Where whoever wants the machine to stop leaves word: its processors, devices, other threads
     and signal handlers.
 
-    The first word counts, until it is taken.  Every processor stops as long as one `is_waiting`;
+    The first word counts, until it is taken; that all are asleep is but supposed, and gives way to
+    any word that comes meanwhile.  Every processor stops as long as one `is_waiting`;
     who runs them all takes it when all have stopped.
     """
 
@@ -95,18 +96,25 @@ class StopRequest:
         """Ask for a stop with `error`; without effect while an earlier word is waiting."""
         self._word.setdefault("stop", error)
 
+    def suppose_asleep(self) -> None:
+        """Have the processors stop, to see whether all of them sleep for ever."""
+        self._word.setdefault("asleep", ALL_ASLEEP)
+
     @property
     def is_waiting(self) -> bool:
         """Whether there is a word to take."""
         return bool(self._word)
 
     def take(self) -> Stop | None:
-        """The stop that was asked for, once; None if there is none.
+        """The stop that was asked for, once, or `ALL_ASLEEP`; None if there is none.
 
         Raises:
             Exception: the one of `fail`, if that was the word.
         """
-        word = self._word.pop("stop", None) if self._word else None
+        if not self._word:
+            return None
+        supposed = self._word.pop("asleep", None)
+        word = self._word.pop("stop", supposed)
         if isinstance(word, Exception):
             raise word
         return word

@@ -49,9 +49,10 @@ def test_zero_clears_what_it_is_told_and_nothing_else(memory: GuestMemory) -> No
     assert not any(memory.read(Gpa(100), SIZE - 200))
 
 
-def test_a_page_whose_mapping_is_forgotten_stays(memory: GuestMemory) -> None:
+def test_its_pages_cannot_be_left_to_a_file(memory: GuestMemory) -> None:
     memory.write(Gpa(PAGE_SIZE), b"stays")
-    memory.forget_mapping(Gpa(PAGE_SIZE))
+    with pytest.raises(GuestMemoryError, match="only RAM that is a file"):
+        memory.forget_mapping(Gpa(PAGE_SIZE))
     assert memory.read(Gpa(PAGE_SIZE), 5) == b"stays"
 
 

@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from pykvm.cpu.stop import Stop, StopReason, StopRequest
+from pykvm.cpu.stop import ALL_ASLEEP, Stop, StopReason, StopRequest
 
 STATUS = {
     StopReason.HALTED: 0,
@@ -117,4 +117,23 @@ def test_many_threads_may_post_and_one_is_heard() -> None:
     stop = request.take()
     assert stop is not None
     assert stop.value in range(4)
+    assert request.take() is None
+
+
+@pytest.mark.parametrize("word_first", [False, True])
+def test_a_word_outweighs_what_is_supposed(word_first: bool) -> None:
+    request = StopRequest()
+    if not word_first:
+        request.suppose_asleep()
+    request.post(Stop(StopReason.DEBUG_EXIT, 7))
+    request.suppose_asleep()
+    assert request.take() == Stop(StopReason.DEBUG_EXIT, 7)
+    assert not request.is_waiting
+
+
+def test_what_is_supposed_is_told_when_nothing_else_is() -> None:
+    request = StopRequest()
+    request.suppose_asleep()
+    assert request.is_waiting
+    assert request.take() is ALL_ASLEEP
     assert request.take() is None
