@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError, MachineError
+from pykvm.irq import SharedLine
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
 from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, TIMER_IRQ
@@ -75,6 +76,7 @@ class SplitControllers(NoControllers):
         super().__init__(vm)
         self.irqchip = SplitIrqChip(vm)
         self._ioapic = IoApic(self._deliver, on_route_change=self._set_routes)
+        self._pins: dict[int, SharedLine] = {}
 
     def attach(self, mmio: Bus) -> None:
         """Attach the IOAPIC."""
@@ -84,7 +86,11 @@ class SplitControllers(NoControllers):
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
         """Have a line drive a pin of the IOAPIC."""
-        pin = self._ioapic.line(IOAPIC_TIMER_PIN if gsi == TIMER_IRQ else gsi)
+        number = IOAPIC_TIMER_PIN if gsi == TIMER_IRQ else gsi
+        # ISA interrupt 0 and global system interrupt 2 are the same pin
+        shared = self._pins.setdefault(number, SharedLine())
+        shared.line.listener = self._ioapic.line(number).set
+        pin = shared.new_input()
 
         def drive(level: bool) -> None:
             if self.vm.fd < 0:

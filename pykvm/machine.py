@@ -198,7 +198,8 @@ class Machine(Loadable):
             GuestCrash: the guest cannot go on, or `strict` forbids what it did.
             SinkError: a device's output is lost: a full disk, a closed pipe.
             KvmIoctlError: the host cannot run it, e.g. EFAULT: it has no memory left for the guest.
-            RuntimeError: it is running already, or the host has no thread left for a processor.
+            RuntimeError: it is running already.
+            MachineError: the host has no thread left for a processor.
             ValueError: the machine is closed.
         """
         start = time.monotonic_ns()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm.cpu.stop import ALL_ASLEEP, Stop, StopReason, StopRequest
+from pykvm.errors import MachineError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +61,8 @@ class Processors:
             deadline: when to stop, likewise; None for never.
 
         Raises:
-            RuntimeError: they are running, or the host has no thread left.
+            RuntimeError: they are running.
+            MachineError: the host has no thread left.
             Exception: what the first that failed has raised.
         """
         me = object()
@@ -93,7 +95,12 @@ class Processors:
         try:
             for cpu in others:
                 threads.append(self._make_thread(cpu, start, deadline))
-                _start_without_signals(threads[-1])
+                try:
+                    _start_without_signals(threads[-1])
+                except RuntimeError as error:
+                    raise MachineError(
+                        f"the host has no thread left for processor {cpu.index}: fewer --smp"
+                    ) from error
             self._run_one(first, start, deadline)
         except BaseException:
             # a signal's handler or the lack of a thread: it is that, and no word, that ends the run

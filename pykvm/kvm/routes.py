@@ -124,6 +124,7 @@ class _Space:
             return False
         self._routes.keep_alive((function, state))
         for route in routes:
+            route.kind = lib.SHIM_PYTHON  # harmless meanwhile: a vCPU may be looking
             route.native = function
             route.opaque = state
             route.sizes = 1 | 2 | 4 | 8

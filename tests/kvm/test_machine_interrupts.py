@@ -258,3 +258,35 @@ def test_what_a_split_irqchip_tells_reaches_its_owner(monkeypatch: pytest.Monkey
         machine.load(HALT)
         assert machine.run(timeout=10).reason is StopReason.HALTED
     assert heard == [VECTOR]
+
+
+def test_lines_that_meet_at_a_pin_of_the_split_ioapic_are_ored() -> None:
+    """The timer's ISA interrupt and global system interrupt 2, which the test device drives."""
+    with Machine("64K", irqchip="split", testdev=True) as machine:
+        assert isinstance(machine._controllers, SplitControllers)
+        pin = machine._controllers._ioapic.line(2)
+        machine.ports.write(0x2000, 1, 1)
+        machine.ports.write(0x2002, 1, 1)
+        machine.ports.write(0x2002, 1, 0)
+        assert pin.level
+        machine.ports.write(0x2000, 1, 0)
+        assert not pin.level
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL])
+def test_a_message_that_nobody_answers_to_is_the_guest_s_affair(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, name: str, argument: object = 0) -> int:
+        raise KvmIoctlError(name, number)
+
+    with Machine("64K", irqchip="split") as machine:
+        controllers = machine._controllers
+        assert isinstance(controllers, SplitControllers)
+        with monkeypatch.context() as patch:
+            patch.setattr(ioctl, "call", refuse)
+            if number == errno.EPERM:
+                assert not controllers._deliver(0xFEE00000, 0x4030)
+            else:
+                with pytest.raises(KvmIoctlError):
+                    controllers._deliver(0xFEE00000, 0x4030)

@@ -118,7 +118,7 @@ def test_a_host_without_threads_says_so(monkeypatch: pytest.MonkeyPatch) -> None
         load(machine, HALT, HALT)
         with monkeypatch.context() as patch:
             patch.setattr(threading.Thread, "start", start)
-            with pytest.raises(RuntimeError, match="thread"):
+            with pytest.raises(MachineError, match="no thread left for processor"):
                 machine.run(timeout=30)
         assert machine.run(timeout=30).reason is StopReason.HALTED
 
