@@ -6,6 +6,7 @@ Protocol".  The 16-bit code of a bzImage is not run: there is no BIOS for it to 
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -31,7 +32,9 @@ from pykvm.x86 import PAGE_SIZE, Mode
 _LOAD_ADDRESS = MIB
 _ENTRY_64 = 0x200
 
-_BANNER = b"Linux version "
+_BANNER = re.compile(rb"Linux version [0-9]+\.[0-9]+\.[0-9][^\n\0]* \(")
+"""How linux_banner begins (init/version.c): release, then who compiled it in parentheses.  Programs
+that print it, or look for it, have the first two words at the most."""
 """How `linux_banner` begins, which every vmlinux has."""
 
 _VMLINUX_CMDLINE_SIZE = 2047
@@ -113,7 +116,7 @@ def _is_free(room: Room, start: int, end: int) -> bool:
 
 def is_vmlinux(image: bytes) -> bool:
     """Whether an ELF file is a Linux kernel."""
-    return _BANNER in image
+    return _BANNER.search(image) is not None
 
 
 def boot_vmlinux(image: bytes, elf: ElfFile, request: Request) -> BootState:

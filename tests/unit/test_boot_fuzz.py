@@ -38,7 +38,7 @@ def _kernels() -> dict[str, Format]:
     sections = [Section(0), Section(2, b"symbols"), Section(3, b"\0names\0")]
     marked = [Load(0x8000, header(VIDEO, *[0] * 9) + CODE, memsz=0x900)]
     flat = header(ADDRESSES, 0x8000, 0x8000, 0x8040, 0x9000, 0x8020) + CODE
-    linux = [Load(0x8000, b"Linux version 0" + CODE)]
+    linux = [Load(0x8000, b"Linux version 6.1.0 (" + CODE)]
     pvh = [LOADS[0], Load(0, xen, type=PT_NOTE), LOADS[1]]
     small = {"pref_address": 0x8000, "kernel_alignment": 0x1000, "init_size": 0x2000}
     found = {

@@ -10,6 +10,7 @@ import pytest
 from pykvm.boot import Module, boot_image
 from pykvm.boot.e820 import ACPI, Range
 from pykvm.boot.firmware import Firmware, firmware_for, firmware_tables
+from pykvm.boot.linux import is_vmlinux
 from pykvm.boot.module_file import ModuleFile, parse_module
 from pykvm.boot.pieces import check_pieces
 from pykvm.boot.state import BootState
@@ -211,3 +212,16 @@ def test_a_module_is_read(tmp_path: Path) -> None:
     assert file.read(MIB) == Module("m.img", b"content", "one")
     with pytest.raises(ImageError, match=r"n\.img: No such file"):
         ModuleFile(str(tmp_path / "n.img"), "").read(MIB)
+
+
+@pytest.mark.parametrize(
+    ("text", "linux"),
+    [
+        (b"Linux version 6.1.0 (nobody@nowhere)", True),
+        (b"Linux version 6.12.3-rc1+ (me@here) (gcc ...) #1 SMP", True),
+        (b"Linux version %s", False),
+        (b"it prints Linux version 6.1.0", False),
+    ],
+)
+def test_a_linux_kernel_is_known_by_its_banner(text: bytes, linux: bool) -> None:
+    assert is_vmlinux(b"\x7fELF" + text + b"\0") is linux
