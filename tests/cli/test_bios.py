@@ -31,6 +31,9 @@ SCREEN_AND_SERIAL = (
 )
 
 
+FRAMES = pytest.mark.not_on_svm("what a frame of the screen brings depends on the host's speed")
+
+
 def on_screen(text: bytes) -> bytes:
     """A pattern for text on the screen: it may come in several frames, the cursor moved between."""
     return rb"(?:\x1b\[[0-9;?]*[A-Za-z])*".join(re.escape(bytes([byte])) for byte in text)
@@ -224,6 +227,7 @@ def ends_with(child: pexpect.spawn[bytes], status: int) -> bytes:
     return child.before
 
 
+@FRAMES
 def test_the_screen_is_shown_and_keys_reach_the_guest(session: Session) -> None:
     child = session("bios_disk")
     child.expect_exact(ENTER)
@@ -237,6 +241,7 @@ def test_the_screen_is_shown_and_keys_reach_the_guest(session: Session) -> None:
     assert shown == GREETING + b"q\r\nPASS\r\n"
 
 
+@FRAMES
 def test_ctrl_a_x_leaves_the_screen(session: Session) -> None:
     child = session("bios_disk")
     child.expect(on_screen(b"Escape ends."))
