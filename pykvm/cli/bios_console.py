@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from pykvm.bios.frame import CLEAR, RESET_COLOURS, SHOW_CURSOR, Frame, differenc
 from pykvm.bios.screen import blank_page
 from pykvm.cli.terminal import HELP, is_foreground
 from pykvm.cli.watched_sink import NEVER_BLOCKS
+from pykvm.cpu.threads import start_without_signals
 from pykvm.errors import SinkError
 
 if TYPE_CHECKING:
@@ -108,16 +108,10 @@ class TerminalScreen:
         self._thread = threading.Thread(target=self._run, name="pykvm screen", daemon=True)
 
     def __enter__(self) -> TerminalScreen:
-        # signals are the main thread's, as in `InputPump`
-        # (the mask is asked for first: blocking runs handlers that are due, and one may raise)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            self._thread.start()
+            start_without_signals(self._thread)
         except RuntimeError as error:
             raise OSError(None, str(error)) from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return self
 
     def __exit__(self, *_: object) -> None:

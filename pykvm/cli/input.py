@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
+
+from pykvm.cpu.threads import start_without_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,18 +70,11 @@ class InputPump:
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         destination.call_when_room(self._wake)
         self._thread = threading.Thread(target=self._run, name="pykvm input", daemon=True)
-        # A new thread blocks what its maker blocks.  Signals are the main thread's: one that the
-        # kernel gave to this one would be seen late.
-        # (the mask is asked for first: blocking runs handlers that are due, and one may raise)
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            self._thread.start()
+            start_without_signals(self._thread)
         except RuntimeError as error:
             self._close()
             raise OSError(None, str(error)) from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _wake(self) -> None:
         # a full pipe wakes as well as a fuller one would

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pykvm.cpu.stop import ALL_ASLEEP, Stop, StopReason, StopRequest
 from pykvm.errors import MachineError
@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pykvm.cpu.protocol import Cpu
+
+
+class _Thread(threading.Thread):
+    """A thread that says when it is done with its processor."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.done = threading.Event()
 
 
 _RUNNING = "the machine is running: stop it and wait for `run` to return"
@@ -91,12 +99,14 @@ class Processors:
         if not others:
             first.run(start, deadline)
             return
-        threads: list[threading.Thread] = []
+        from pykvm.cpu.threads import start_without_signals
+
+        threads: list[_Thread] = []
         try:
             for cpu in others:
                 threads.append(self._make_thread(cpu, start, deadline))
                 try:
-                    _start_without_signals(threads[-1])
+                    start_without_signals(threads[-1])
                 except RuntimeError as error:
                     raise MachineError(
                         f"the host has no thread left for processor {cpu.index}: fewer --smp"
@@ -116,21 +126,23 @@ class Processors:
         except Exception as error:
             self._requests.fail(error)
 
-    def _make_thread(self, cpu: Cpu, start: int, deadline: int | None) -> threading.Thread:
+    def _make_thread(self, cpu: Cpu, start: int, deadline: int | None) -> _Thread:
         def body() -> None:
             _name_thread(f"vcpu{cpu.index}")
             try:
                 self._run_one(cpu, start, deadline)
             finally:
+                thread.done.set()
                 self._kick()
 
-        return threading.Thread(target=body, name=f"vcpu{cpu.index}", daemon=True)
+        thread = _Thread(target=body, name=f"vcpu{cpu.index}", daemon=True)
+        return thread
 
     def _kick(self) -> None:
         for cpu in self._cpus:
             cpu.kick()
 
-    def _end(self, threads: list[threading.Thread]) -> None:
+    def _end(self, threads: list[_Thread]) -> None:
         """Wait until all other processors have stopped, for which there is a word already.
 
         A signal's handler may raise meanwhile, more than once; the last of that is raised here.
@@ -141,6 +153,9 @@ class Processors:
                 self._kick()
                 for thread in threads:
                     if thread.ident is not None:  # it was started
+                        # Python 3.11's `join`, when a handler raises in it, may take a thread
+                        # that runs for one that has ended
+                        thread.done.wait()
                         thread.join()
                 break
             except BaseException as error:
@@ -152,26 +167,6 @@ class Processors:
     def _forget_word(self) -> None:
         with suppress(Exception):
             self._requests.take()
-
-
-def _start_without_signals(thread: threading.Thread) -> None:
-    """Start a thread that lets all signals but kicks pass it by.
-
-    A new thread blocks what its maker blocks.  Signals of the process are the maker's: one that
-    the kernel gave to another thread would be seen late.
-    """
-    import signal
-
-    from pykvm.kvm.runloop import KICK_SIGNAL
-
-    blocked = signal.valid_signals() - {KICK_SIGNAL}
-    # asked for first: blocking runs handlers that are due, and one may raise when all is blocked
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-        thread.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _name_thread(name: str) -> None:
