@@ -34,18 +34,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.cli import failure, run_options, start_up_is_over
 from pykvm.cpu.stop import EXIT_CRASH, Stop, StopReason
-from pykvm.errors import GuestCrash, ImageError, PykvmError
-from pykvm.layout import DEFAULT_RAM
+from pykvm.errors import GuestCrash, PykvmError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import BufferSink
-    from pykvm.machine import Machine
     from pykvm.stats import Stats
 
 add_arguments = run_options.add_arguments
@@ -111,85 +108,33 @@ def main(args: argparse.Namespace) -> int:
 def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
-    from pykvm.cli.start import check
+    from pykvm.cli.start import check, find_image, make_machine
 
     check(args)
-    image = None if args.image is None else _find_image(args)
+    image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
         ExitStack() as disks,
         SerialLine(args.serial, capture=args.json, debugcon=args.debugcon) as line,
-        Chassis(lambda: _make_machine(args, image, files, line, disks), counted=counted) as chassis,
+        Chassis(
+            lambda: make_machine(
+                args,
+                image,
+                files,
+                disks,
+                serial=line.sink,
+                debug=line.debug,
+                teletype=line.teletype,
+                stats=counted,
+            ),
+            counted=counted,
+        ) as chassis,
     ):
         outcome = _run(chassis, line, signals, args)
         return outcome._replace(
             stats=chassis.stats(), output=line.buffer, restarts=chassis.restarts
         )
-
-
-def _make_machine(
-    args: argparse.Namespace,
-    image: str | None,
-    files: Sequence[tuple[str, bytes]],
-    line: SerialLine,
-    disks: ExitStack,
-) -> Machine:
-    """A machine as `args` says, with `files` for fw_cfg, and what it starts loaded."""
-    from pykvm.cli.start import start
-    from pykvm.machine import Machine
-
-    machine = Machine(
-        DEFAULT_RAM if args.memory is None else args.memory,
-        serial=line.sink,
-        debug=line.debug,
-        teletype=line.teletype,
-        strict=args.strict,
-        testdev=args.testdev,
-        stats=args.stats or args.json,
-        irqchip=args.irqchip,
-        smp=args.smp or 1,
-        cpu=args.cpu,
-    )
-    try:
-        for name, content in files:
-            machine.board.fw_cfg.add_file(name, content)
-        start(args, image, machine, disks)
-    except BaseException:
-        machine.close()
-        raise
-    return machine
-
-
-def _find_image(args: argparse.Namespace) -> str:
-    """The image's path.  A bare name that is no file is a bundled guest's, with its own setting."""
-    import os.path
-
-    image: str = args.image
-    if not image:
-        raise ImageError("the image's name is empty")
-    if os.path.lexists(image) or os.sep in image:
-        return image
-    from pykvm.manifest import find_guest
-
-    guest = find_guest(image)
-    if guest is None:
-        from pykvm.cli.suggest import unknown_guest
-
-        raise ImageError(unknown_guest(image))
-    if args.mode == "auto" and guest.mode is not None:
-        args.mode = guest.mode.value
-    if args.memory is None:
-        args.memory = guest.memory
-    if args.smp is None:
-        args.smp = guest.smp
-    if args.load_addr is None:
-        args.load_addr = guest.load_address
-    if args.append is None:
-        args.append = guest.cmdline
-    if args.initrd is None and args.module is None:
-        args.module = guest.modules
-    return str(guest.path)
 
 
 def _run(

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.errors import DiskError, ImageError, MachineError
+from pykvm.layout import DEFAULT_RAM
 from pykvm.x86 import Mode
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from contextlib import ExitStack
 
     from pykvm.bios import Disk
     from pykvm.boot import Module
     from pykvm.boot.module_file import ModuleFile
+    from pykvm.devices.sinks import Sink
     from pykvm.machine import Machine
 
 READONLY = ",readonly"
@@ -69,6 +72,88 @@ def check(args: argparse.Namespace) -> None:
             "--mode, --load-addr, --entry, --append, --initrd and --module are for an image that "
             "is entered directly: --bios none"
         )
+
+
+def find_image(args: argparse.Namespace) -> str:
+    """The image's path.  A bare name that is no file is a bundled guest's, with its own setting.
+
+    Raises:
+        ImageError: there is neither.
+    """
+    import os.path
+
+    image: str = args.image
+    if not image:
+        raise ImageError("the image's name is empty")
+    if os.path.lexists(image) or os.sep in image:
+        return image
+    from pykvm.manifest import find_guest
+
+    guest = find_guest(image)
+    if guest is None:
+        from pykvm.cli.suggest import unknown_guest
+
+        raise ImageError(unknown_guest(image))
+    if args.mode == "auto" and guest.mode is not None:
+        args.mode = guest.mode.value
+    if args.memory is None:
+        args.memory = guest.memory
+    if args.smp is None:
+        args.smp = guest.smp
+    if args.load_addr is None:
+        args.load_addr = guest.load_address
+    if args.append is None:
+        args.append = guest.cmdline
+    if args.initrd is None and args.module is None:
+        args.module = guest.modules
+    return str(guest.path)
+
+
+def make_machine(
+    args: argparse.Namespace,
+    image: str | None,
+    files: Sequence[tuple[str, bytes]],
+    undo: ExitStack,
+    *,
+    serial: Sink,
+    debug: Sink,
+    teletype: Sink,
+    stats: bool,
+) -> Machine:
+    """A machine as the command line says, with what it starts loaded.
+
+    Args:
+        args: the command line.
+        image: the image's path; None for none.
+        files: names and contents for fw_cfg.
+        undo: closes disks, after the machine.
+        serial, debug, teletype, stats: as for `Machine`.
+
+    Raises:
+        PykvmError: there is no such machine, or it cannot start so.
+    """
+    from pykvm.machine import Machine
+
+    machine = Machine(
+        DEFAULT_RAM if args.memory is None else args.memory,
+        serial=serial,
+        debug=debug,
+        teletype=teletype,
+        strict=args.strict,
+        testdev=args.testdev,
+        stats=stats,
+        irqchip=args.irqchip,
+        smp=args.smp or 1,
+        cpu=args.cpu,
+    )
+    try:
+        for name, content in files:
+            machine.board.fw_cfg.add_file(name, content)
+        start(args, image, machine, undo)
+    except BaseException:
+        machine.close()
+        raise
+    return machine
 
 
 def start(args: argparse.Namespace, image: str | None, machine: Machine, undo: ExitStack) -> None:
