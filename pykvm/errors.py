@@ -85,6 +85,10 @@ class FwCfgError(PykvmError):
     """A fw_cfg item or file that cannot be: its key, its name or its size."""
 
 
+class SymbolError(PykvmError):
+    """A guest's names cannot be had: its file has none, or what reads them is not installed."""
+
+
 class UnclaimedAccess(PykvmError):
     """A guest access that no device claims, on a machine that was asked to be strict."""
 

@@ -10,6 +10,7 @@ from pykvm.cpu.stop import StopReason
 
 if TYPE_CHECKING:
     from pykvm.cli.run import Outcome
+    from pykvm.debug.symbols import Symbols
     from pykvm.devices.sinks import BufferSink
     from pykvm.errors import GuestCrash
     from pykvm.stats import Stats
@@ -41,7 +42,7 @@ def sentence(outcome: Outcome) -> str:
     if outcome.crash is not None:
         from pykvm.debug.crash import describe_crash
 
-        return describe_crash(outcome.crash)
+        return describe_crash(outcome.crash, _symbols(outcome))
     stop = outcome.stop
     assert stop is not None
     match stop.reason:
@@ -55,6 +56,12 @@ def sentence(outcome: Outcome) -> str:
             return f"the guest asked for a reset through {stop.detail}: the end"
         case _:
             return ""
+
+
+def _symbols(outcome: Outcome) -> Symbols | None:
+    from pykvm.debug.symbols import read_symbols
+
+    return None if outcome.image is None else read_symbols(outcome.image)
 
 
 def print_object(members: dict[str, Any]) -> None:
@@ -89,7 +96,7 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
     if outcome.error is not None:
         members["error"] = failure.explain(outcome.error).words
     if outcome.crash is not None:
-        members["crash"] = _crash_members(outcome.crash)
+        members["crash"] = _crash_members(outcome.crash, _symbols(outcome))
     if outcome.output is not None:
         members |= _output_members(outcome.output)
     if outcome.stats is not None:
@@ -136,7 +143,7 @@ def _output_members(output: BufferSink) -> dict[str, Any]:
     return members
 
 
-def _crash_members(crash: GuestCrash) -> dict[str, Any]:
+def _crash_members(crash: GuestCrash, symbols: Symbols | None) -> dict[str, Any]:
     members: dict[str, Any] = {"cause": crash.cause}
     if crash.processor is not None:
         members["processor"] = crash.processor
@@ -152,6 +159,7 @@ def _crash_members(crash: GuestCrash) -> dict[str, Any]:
         "registers": {name: f"{value:#x}" for name, value in cpu.general.items()},
         "control": {name: f"{value:#x}" for name, value in cpu.control.items()},
         "instruction": decoded[0].text if decoded else None,
+        "symbol": None if symbols is None else symbols.name(cpu.linear_rip),
     }
 
 

@@ -59,6 +59,7 @@ class Outcome(NamedTuple):
         stats: its exits and times, if they were asked for.
         output: what the guest sent, if it was kept.
         restarts: how often the guest was started anew.
+        image: the image's path, if it began with one.
     """
 
     stop: Stop | None
@@ -68,6 +69,7 @@ class Outcome(NamedTuple):
     stats: Stats | None
     output: BufferSink | None
     restarts: int = 0
+    image: str | None = None
 
     @property
     def status(self) -> int:
@@ -133,7 +135,7 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     ):
         outcome = _run(chassis, line, signals, args)
         return outcome._replace(
-            stats=chassis.stats(), output=line.buffer, restarts=chassis.restarts
+            stats=chassis.stats(), output=line.buffer, restarts=chassis.restarts, image=image
         )
 
 

@@ -9,17 +9,23 @@ from pykvm.x86 import Bits, Cr0, Cr4, Efer, Mode, Rflags, Segment
 
 if TYPE_CHECKING:
     from pykvm.cpu.snapshot import CpuSnapshot
+    from pykvm.debug.symbols import Symbols
     from pykvm.errors import GuestCrash
 
 INSTRUCTIONS = 6
 
 
-def describe_crash(crash: GuestCrash) -> str:
-    """Several lines: the cause, the registers, and the code at RIP."""
+def describe_crash(crash: GuestCrash, symbols: Symbols | None = None) -> str:
+    """Several lines: the cause, the registers, and the code at RIP.
+
+    Args:
+        crash: it.
+        symbols: names for the guest's addresses, if there are any.
+    """
     where = "" if crash.processor is None else f" on processor {crash.processor}"
     lines = [f"the guest crashed{where}: {crash.cause}"]
     if crash.cpu is not None:
-        lines += ["", *registers(crash.cpu), "", *code(crash.cpu)]
+        lines += ["", *registers(crash.cpu), "", *code(crash.cpu, symbols)]
     return "\n".join(lines)
 
 
@@ -54,12 +60,14 @@ def registers(cpu: CpuSnapshot) -> list[str]:
     return lines
 
 
-def code(cpu: CpuSnapshot) -> list[str]:
-    """The instructions at RIP, the first one marked."""
+def code(cpu: CpuSnapshot, symbols: Symbols | None = None) -> list[str]:
+    """The instructions at RIP, the first one marked, under RIP's name if it has one."""
     if not cpu.code:
         return [f"  there is no RAM at {cpu.linear_rip:#x}, where the next instruction would be"]
     decoded = disassemble(cpu.code, cpu.linear_rip, cpu.code_bits, INSTRUCTIONS)
-    return [
+    name = None if symbols is None else symbols.name(cpu.linear_rip)
+    head = [] if name is None else [f"  {name}:"]
+    return head + [
         f"  {'->' if place == 0 else '  '} {i.address:08x}  {i.code.hex(' '):<30} {i.text}"
         for place, i in enumerate(decoded)
     ]

@@ -6,6 +6,7 @@ import pytest
 
 from pykvm.debug.crash import code, describe_crash, registers
 from pykvm.debug.disasm import Instruction, disassemble
+from pykvm.debug.symbols import Symbol, Symbols
 from pykvm.errors import GuestCrash
 from pykvm.x86 import Mode, Segment
 from tests.unit.snapshots import snapshot
@@ -30,6 +31,19 @@ def test_a_report_is_cause_registers_and_code() -> None:
         "     00100005  0f 0b                          ud2",
         "     00100007  48                             .byte 0x48",
     ]
+
+
+def test_the_code_stands_under_its_name() -> None:
+    symbols = Symbols([Symbol("main", 0x1_2340, 0x20)], {0: (0x1_2340, 0x1_2400)})
+    cs = Segment(base=0x1_2340, selector=0x1234, type=11)
+    cpu = snapshot(Mode.REAL, 0x12, cs=cs)
+    report = describe_crash(GuestCrash("it fell", EXIT, cpu), symbols)
+    assert report.split("\n")[-2:] == [
+        "  main+0x12:",
+        "  -> 00012352  f4                             hlt",
+    ]
+    outside = describe_crash(GuestCrash("it fell", EXIT, snapshot(Mode.REAL, 0x12)), symbols)
+    assert "main" not in outside
 
 
 def test_without_registers_the_cause_is_all() -> None:
