@@ -89,6 +89,10 @@ class SymbolError(PykvmError):
     """A guest's names cannot be had: its file has none, or what reads them is not installed."""
 
 
+class CoreError(PykvmError):
+    """A core file cannot be written: no directory, no permission, a full disk."""
+
+
 class UnclaimedAccess(PykvmError):
     """A guest access that no device claims, on a machine that was asked to be strict."""
 

@@ -12,11 +12,15 @@ import os
 import re
 import struct
 from contextlib import suppress
-from typing import NamedTuple, NewType
+from errno import ENXIO
+from typing import TYPE_CHECKING, NamedTuple, NewType
 
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END, MIB
 from pykvm.x86 import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Gpa = NewType("Gpa", int)
 """A guest-physical address."""
@@ -232,6 +236,27 @@ class GuestMemory:
             mapping.pages.madvise(mapping.discard, start, pages)
         view[:head] = bytes(head)
         view[head + pages :] = bytes(length - head - pages)
+
+    def touched(self, region: Region) -> Iterator[tuple[int, int]]:
+        """Where a region may hold anything but zeros: pairs of start and end within its view.
+
+        Looking at a page that nobody has touched would make the host provide it.
+        """
+        if self.fd < 0:  # of a process's own memory, looking maps but a page of zeros
+            yield 0, region.size
+            return
+        at, end = region.offset, region.offset + region.size
+        while at < end:
+            try:
+                start = os.lseek(self.fd, at, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != ENXIO:
+                    raise
+                return  # there is nothing behind
+            if start >= end:
+                return
+            at = min(os.lseek(self.fd, start, os.SEEK_HOLE), end)
+            yield start - region.offset, at - region.offset
 
     def forget_mapping(self, page: Gpa) -> None:
         """Have the host forget its page table entry of the page at `page`, which stays as it is.
