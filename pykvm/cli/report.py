@@ -31,6 +31,8 @@ def tell(outcome: Outcome, *, stats: bool, as_json: bool) -> None:
     words = sentence(outcome)
     if words and (outcome.error is not None or not as_json):
         complain(words)
+    if outcome.core is not None and outcome.crash is not None and not as_json:
+        complain(f"its memory and registers: gdb -c {outcome.core}")
     if stats and outcome.stats is not None:
         print_stats(outcome.stats, outcome.seconds, outcome.restarts)
 
@@ -95,6 +97,8 @@ def as_object(outcome: Outcome) -> dict[str, Any]:
             members["value"] = outcome.stop.value
     if outcome.error is not None:
         members["error"] = failure.explain(outcome.error).words
+    if outcome.core is not None:
+        members["core"] = outcome.core
     if outcome.crash is not None:
         members["crash"] = _crash_members(outcome.crash, _symbols(outcome))
     if outcome.output is not None:

@@ -60,6 +60,7 @@ class Outcome(NamedTuple):
         output: what the guest sent, if it was kept.
         restarts: how often the guest was started anew.
         image: the image's path, if it began with one.
+        core: the core file that was written.
     """
 
     stop: Stop | None
@@ -70,6 +71,7 @@ class Outcome(NamedTuple):
     output: BufferSink | None
     restarts: int = 0
     image: str | None = None
+    core: str | None = None
 
     @property
     def status(self) -> int:
@@ -109,11 +111,13 @@ def main(args: argparse.Namespace) -> int:
 
 def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     from pykvm.cli.chassis import Chassis
+    from pykvm.cli.core import CoreOption
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.start import check, find_image, make_machine
 
     check(args)
     image = None if args.image is None else find_image(args)
+    core = CoreOption(args, image)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
@@ -135,7 +139,11 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     ):
         outcome = _run(chassis, line, signals, args)
         return outcome._replace(
-            stats=chassis.stats(), output=line.buffer, restarts=chassis.restarts, image=image
+            stats=chassis.stats(),
+            output=line.buffer,
+            restarts=chassis.restarts,
+            image=image,
+            core=core.write(chassis.machine, outcome),
         )
 
 

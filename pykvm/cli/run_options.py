@@ -38,6 +38,17 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         help="null (default), stdio (standard error) or file:PATH: the debug consoles at ports "
         "0xe9 and 0x402, where SeaBIOS tells what it does",
     )
+    core = to.add_mutually_exclusive_group()
+    core.add_argument(
+        "--core",
+        metavar="FILE",
+        help="at the end, however it comes, write RAM and registers as an ELF core for gdb",
+    )
+    core.add_argument(
+        "--core-on-crash",
+        metavar="FILE",
+        help="the same if the guest crashes; into a directory as core.IMAGE.PID",
+    )
     to.add_argument(
         "--stats", action="store_true", help="tell exits and times on standard error at the end"
     )
