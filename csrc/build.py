@@ -7,11 +7,12 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("ioctl.c", "runloop.c", "kick.c", "native.c", "details.c")
+SOURCES = ("ioctl.c", "runloop.c", "kick.c", "native.c", "details.c", "recorder.c")
 DECLARATIONS = (
     "kvm.cdef.h",
     "kvm_irq.cdef.h",
     "kvm_numbers.cdef.h",
+    "recorder.cdef.h",
     "shim.cdef.h",
     "details.cdef.h",
 )

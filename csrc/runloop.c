@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "shim.h"
+#include "recorder.h"
 
 #define EXITS_COUNTED (sizeof(((struct shim_vcpu *)0)->exits) / sizeof(uint64_t))
 
@@ -110,7 +110,7 @@ static struct shim_route *find_route(struct shim_routes *routes, const struct sh
 	return &routes->route[0];
 }
 
-/* Answers the access in vcpu->exit if its route can.  Returns 0 if it is Python's. */
+/* Answers the access in vcpu->exit if its route can.  Returns how; SHIM_PYTHON: it has not. */
 static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 {
 	struct shim_exit *exit = &vcpu->exit;
@@ -120,12 +120,14 @@ static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 
 	/* MMIO that crosses a page comes in pieces of any size: no route is for those */
 	if (exit->size & (exit->size - 1) || !(route->sizes & exit->size))
-		return 0;
+		return SHIM_PYTHON;
 	switch (kind) {
 	case SHIM_POSTED:
-		return exit->is_write &&
-		       log_event(vcpu, last, exit->address, exit->reason == KVM_EXIT_MMIO,
-		                 exit->size, data, end - data);
+		if (!exit->is_write ||
+		    !log_event(vcpu, last, exit->address, exit->reason == KVM_EXIT_MMIO, exit->size,
+		               data, end - data))
+			return SHIM_PYTHON;
+		return kind;
 	case SHIM_CONSTANT:
 		if (!exit->is_write) {
 			uint64_t value = __atomic_load_n(&route->value, __ATOMIC_RELAXED);
@@ -133,7 +135,7 @@ static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 			for (; data < end; data += exit->size)
 				memcpy(data, &value, exit->size);
 		}
-		return 1;
+		return kind;
 	case SHIM_NATIVE:
 		for (; data < end; data += exit->size) {
 			struct shim_access access = {.address = exit->address,
@@ -143,9 +145,9 @@ static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 
 			route->native(route->opaque, &access);
 		}
-		return 1;
+		return kind;
 	default:
-		return 0;
+		return SHIM_PYTHON;
 	}
 }
 
@@ -199,9 +201,15 @@ static void spend(uint64_t *budget)
 /* KVM_RUN once.  Returns 0 or -errno. */
 static int enter(struct shim_vcpu *vcpu)
 {
+	struct shim_recorder *recorder = vcpu->recorder;
 	uint64_t start = vcpu->timed ? now() : 0;
-	int error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	int error;
 
+	if (recorder)
+		recorder->entered = shim_tsc();
+	error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	if (recorder)
+		recorder->left = shim_tsc();
 	if (vcpu->timed)
 		vcpu->inside_ns += now() - start;
 	return error;
@@ -209,14 +217,21 @@ static int enter(struct shim_vcpu *vcpu)
 
 static int run(struct shim_vcpu *vcpu)
 {
+	struct shim_recorder *recorder = vcpu->recorder;
 	struct shim_event *last = NULL;
 
+	if (recorder)
+		shim_settle_record(vcpu);
 	for (;;) {
-		int error, is_access;
+		int error, is_access, handled = SHIM_PYTHON;
 
 		if (!__atomic_load_n(vcpu->budget, __ATOMIC_RELAXED))
 			return SHIM_BUDGET;
+		if (recorder && shim_must_wait(recorder))
+			return SHIM_RECORDS;
 		error = enter(vcpu);
+		if (recorder && (error == -EAGAIN || error == -EINTR))
+			shim_record_interruption(vcpu);
 		/* a vCPU that waited for INIT was woken, and is to be entered to see by what */
 		if (error == -EAGAIN)
 			continue;
@@ -238,8 +253,11 @@ static int run(struct shim_vcpu *vcpu)
 		 * What does not fit into the log stays in the kernel's ring; then this exit goes to
 		 * Python, which empties the log and drains again before it handles the exit.
 		 */
-		if (!drain_coalesced(vcpu, &last) || !is_access || !vcpu->routes ||
-		    !answer(vcpu, &last))
+		if (drain_coalesced(vcpu, &last) && is_access && vcpu->routes)
+			handled = answer(vcpu, &last);
+		if (recorder)
+			shim_record(vcpu, handled);
+		if (handled == SHIM_PYTHON)
 			return vcpu->run->exit_reason;
 	}
 }

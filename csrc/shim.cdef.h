@@ -16,6 +16,7 @@ enum shim_stop {
 	SHIM_INTERRUPTED = 0x10000, /* a signal, a kick or the timer: look at your flags */
 	SHIM_BUDGET,                /* as many exits were taken as `budget` allowed */
 	SHIM_EVENTS,                /* the event log is full: empty it, drain, go on */
+	SHIM_RECORDS,               /* the recorder is full: take what is in it, go on */
 };
 
 /* One element of an access, as a native device sees it: `data` is `size` bytes to read or fill. */
@@ -86,10 +87,11 @@ struct shim_vcpu {
 	uint64_t *budget; /* exits left for all vCPUs that share it; ~0: any number; 0: stop */
 	uint8_t *events;  /* the event log */
 	uint32_t events_size, events_used;
-	uint64_t *port_exits; /* NULL, or 65536 counters, by port */
-	uint64_t exits[64];   /* by reason; the last one also counts all higher reasons */
-	uint32_t timed;       /* whether inside_ns is kept */
-	uint64_t inside_ns;   /* time in KVM_RUN: guest and kernel */
+	uint64_t *port_exits;           /* NULL, or 65536 counters, by port */
+	uint64_t exits[64];             /* by reason; the last one also counts all higher reasons */
+	uint32_t timed;                 /* whether inside_ns is kept */
+	uint64_t inside_ns;             /* time in KVM_RUN: guest and kernel */
+	struct shim_recorder *recorder; /* NULL: exits are not recorded */
 	struct shim_exit exit;
 	uint32_t thread;       /* kernel thread id while in shim_run(), else 0 */
 	uint32_t kicked;       /* shim_kick() came since the last SHIM_INTERRUPTED */
@@ -106,6 +108,9 @@ int shim_drain(struct shim_vcpu *vcpu);
 void shim_kick(struct shim_vcpu *vcpu);
 int shim_set_timer(struct shim_vcpu *vcpu, uint64_t first, uint64_t interval);
 int shim_kick_signal(void);
+
+uint64_t shim_tsc(void);
+void shim_settle_record(struct shim_vcpu *vcpu); /* only where there is a recorder */
 
 /* Native devices to measure and to test with: a register that reads back; a count of accesses. */
 void shim_latch(void *opaque, struct shim_access *access);

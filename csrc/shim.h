@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 #include <stdint.h>
 
+#include "recorder.cdef.h"
 #include "shim.cdef.h"
 
 /* Between these two the calling thread runs the vCPU and can be kicked out of it. */

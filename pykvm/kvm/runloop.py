@@ -14,6 +14,7 @@ from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError, PykvmError
 
 if TYPE_CHECKING:
+    from pykvm.kvm.recorder import Recorder
     from pykvm.kvm.routes import Routes
     from pykvm.kvm.vcpu import Vcpu
 
@@ -57,6 +58,7 @@ class RunLoop:
 
     Attributes:
         budget_cell: the `uint64_t *` that `budget` is kept in.
+        recorder: who records the exits; None, as at first, for nobody.
         exit: the `struct shim_exit` of the last I/O or MMIO exit: is_write, size, count,
             address, data (size * count bytes, writable for reads).
     """
@@ -85,6 +87,7 @@ class RunLoop:
         self.budget_cell: Any = ffi.new("uint64_t *", NO_BUDGET) if budget is None else budget
         self._c.budget = self.budget_cell
         self._c.timed = timed
+        self.recorder: Recorder | None = None
         self.exit: Any = self._c.exit
 
     def enter(self) -> int:
@@ -100,7 +103,7 @@ class RunLoop:
         """
         if self._vcpu.fd < 0:
             raise ValueError("the vCPU is closed")
-        reason: int = lib.shim_run(self._c)
+        reason: int = lib.shim_run(self._c) if self.recorder is None else self.recorder.enter()
         if reason < 0:
             raise KvmIoctlError("KVM_RUN", -reason)
         return reason
@@ -168,6 +171,21 @@ class RunLoop:
         """Take the timer away."""
         lib.shim_set_timer(self._c, 0, 0)
 
+    def record(self, recorder: Recorder | None) -> None:
+        """Record all exits from now on in `recorder`; None ends that.
+
+        While no thread is in `enter`, or from a callback of the recorder's.
+
+        Raises:
+            ValueError: it is at work for another vCPU.
+        """
+        if self.recorder is not None:
+            self.recorder.detach()
+            self.recorder = None
+        if recorder is not None:
+            recorder.attach(self._vcpu, self._c)
+            self.recorder = recorder
+
     @property
     def inside_ns(self) -> int:
         """Time spent in the guest and the kernel so far, in ns (0 unless `timed`)."""
@@ -185,5 +203,6 @@ class RunLoop:
         return {port: n for port, n in enumerate(counts) if n}
 
     def close(self) -> None:
-        """Take the timer away; the vCPU itself stays open."""
+        """Take timer and recorder away; the vCPU itself stays open."""
         self.stop_timer()
+        self.record(None)
