@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
-from pykvm.errors import KvmIoctlError
+from pykvm.kvm import ioctl
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from pykvm.kvm.exits import Exit
-
-_MAP_FAILED = ffi.cast("void *", -1)
 
 
 class RunPage:
@@ -30,10 +28,7 @@ class RunPage:
     def __init__(self, fd: int, size: int, ring_page: int) -> None:
         self.size = size
         self._ring_page = ring_page
-        address = lib.mmap(ffi.NULL, size, lib.PROT_READ | lib.PROT_WRITE, lib.MAP_SHARED, fd, 0)
-        if address == _MAP_FAILED:
-            raise KvmIoctlError("mmap", ffi.errno, "the vCPU's run page")
-        self._run = ffi.cast("struct kvm_run *", address)
+        self._run = ffi.cast("struct kvm_run *", ioctl.map_shared(fd, size))
 
     def close(self) -> None:
         """Unmap it; every use after that raises ValueError.  Idempotent."""

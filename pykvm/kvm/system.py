@@ -39,7 +39,7 @@ class System:
         self.fd = -1
         self._vcpu_mmap_size = 0
         try:
-            self.fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self.fd = ioctl.open_device(path)
         except OSError as error:
             raise _unavailable(error, path) from None
         try:
