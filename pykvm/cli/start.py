@@ -34,8 +34,12 @@ def parse_drive(text: str) -> DriveFile:
     return DriveFile(text.removesuffix(READONLY), text.endswith(READONLY))
 
 
-def require_something(args: argparse.Namespace) -> None:
+def require_something(args: argparse.Namespace, prog: str = "pykvm run") -> None:
     """See that the command line names something to run.
+
+    Args:
+        args: the command line.
+        prog: whose.
 
     Raises:
         SystemExit: it does not, which was said.
@@ -43,7 +47,7 @@ def require_something(args: argparse.Namespace) -> None:
     if args.image is None and not args.drive and args.bios in (None, "mini", "none"):
         from pykvm.cli.parser import make_parser
 
-        make_parser("pykvm run", "").error(
+        make_parser(prog, "").error(
             "the following arguments are required: IMAGE, or --drive, or --bios seabios"
         )
 
