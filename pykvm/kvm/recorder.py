@@ -11,7 +11,7 @@ A record is one KVM_RUN, so what KVM handles itself, and writes that it coalesce
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pykvm._shim import ffi, lib
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pykvm.kvm.vcpu import Vcpu
+
+T = TypeVar("T")
 
 _RECORD = struct.Struct("<6QIIHHB?BB")
 assert _RECORD.size == ffi.sizeof("struct shim_record")
@@ -83,8 +85,8 @@ class Recorder:
         lost: how many records were overwritten before `take` came to them.
         has_rip: whether the host shares RIP (KVM_CAP_SYNC_REGS); known once it is at work.
         on_debug: called on that thread for each KVM_EXIT_DEBUG, instead of handing it to who runs
-            the loop; None, as at first, for not so.  RIP and, with `segments`, segment registers
-            are in the run page then (`pykvm.kvm.SyncRegs`).
+            the loop; it returns None to have the guest go on, or what `RunLoop.enter` shall
+            return.  None, as at first, for nobody.
 
     Raises:
         ValueError: `entries` is less than 1.
@@ -110,7 +112,7 @@ class Recorder:
         self._vcpu: Vcpu | None = None
         self._loop: Any = None
         self.lost = 0
-        self.on_debug: Callable[[], None] | None = None
+        self.on_debug: Callable[[], int | None] | None = None
 
     @property
     def has_rip(self) -> bool:
@@ -156,17 +158,19 @@ class Recorder:
         while True:
             reason: int = lib.shim_run(loop)
             if reason == lib.KVM_EXIT_DEBUG and self.on_debug is not None:
-                self._call(self.on_debug)
-                continue
+                told = self._call(self.on_debug)
+                if told is None:
+                    continue
+                return told
             if reason in (lib.SHIM_RECORDS, lib.SHIM_INTERRUPTED):
                 self._call(self.flush)
             if reason != lib.SHIM_RECORDS:
                 return reason
 
-    def _call(self, callback: Callable[[], None]) -> None:
+    def _call(self, callback: Callable[[], T]) -> T:
         start = lib.shim_tsc()
         try:
-            callback()
+            return callback()
         finally:
             self._c.paused += lib.shim_tsc() - start
 

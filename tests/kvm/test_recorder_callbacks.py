@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pykvm._shim import lib
 from pykvm.kvm import DebugControl, SyncFlag, SyncRegs
-from pykvm.kvm.recorder import Record, Recorder
+from pykvm.kvm.recorder import INTR, Record, Recorder
 from pykvm.kvm.runloop import BUDGET_SPENT
 from tests.kvm.test_runloop import OUT_FOREVER, OUT_THEN_HALT
 from tests.support.bare import Bare
@@ -37,10 +37,11 @@ def test_the_time_of_callbacks_is_told_apart(bare: Bare) -> None:
     bare.routes.ports.drop_writes(0, 1)
     bare.loop.record(taken)
     bare.load(OUT_FOREVER)
-    bare.loop.budget = 9
+    bare.loop.budget = 11
     bare.enter()
     rest = taken.take()
     assert rest[0].paused >= 1_000_000
+    assert {r.paused for r in rest[1:] if r.reason != INTR} <= {0}
     assert rest[0].entered - spent[-1].left >= rest[0].paused
 
 
@@ -63,7 +64,11 @@ def test_steps_go_to_whoever_wants_them(bare: Bare) -> None:
     at: list[int] = []
     recorder = Recorder(100)
     sync = SyncRegs(bare.cpu.vcpu, SyncFlag(0))
-    recorder.on_debug = lambda: at.append(sync.get_regs().rip)
+
+    def look() -> None:
+        at.append(sync.get_regs().rip)
+
+    recorder.on_debug = look
     bare.loop.record(recorder)
     bare.load(OUT_THEN_HALT)
     start = bare.cpu.vcpu.get_regs().rip
@@ -72,3 +77,13 @@ def test_steps_go_to_whoever_wants_them(bare: Bare) -> None:
     assert [rip - start for rip in at][:2] == [3, 5]
     steps = [r for r in recorder.take() if r.reason == lib.KVM_EXIT_DEBUG]
     assert [r.address - start for r in steps][:2] == [3, 5]
+
+
+def test_a_step_may_end_the_entry(bare: Bare) -> None:
+    recorder = Recorder(100)
+    recorder.on_debug = lambda: lib.KVM_EXIT_HLT
+    bare.loop.record(recorder)
+    bare.load(OUT_THEN_HALT)
+    bare.cpu.vcpu.set_guest_debug(int(DebugControl.ENABLE | DebugControl.SINGLESTEP))
+    assert bare.enter() == lib.KVM_EXIT_HLT
+    assert [r.reason for r in recorder.take()] == [lib.KVM_EXIT_DEBUG]
