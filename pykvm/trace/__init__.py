@@ -1,1 +1,1 @@
-"""What a run did, told: from records of exits to words and pictures."""
+"""What a guest's exits were: from the recorder's records to tables, JSON, timelines, a story."""

@@ -1,0 +1,106 @@
+"""What events look like: as a table, as JSON lines, and what their words are."""
+
+from __future__ import annotations
+
+import json
+
+from pykvm._shim import lib
+from pykvm.kvm.recorder import INTR
+from pykvm.trace import words
+from pykvm.trace.event import Event
+from pykvm.trace.jsonl import JsonLines
+from pykvm.trace.text import HEAD, TextFormat
+from tests.unit.trace.by_hand import CLOCK, event, no_device, record, uart
+
+
+def line(of: Event) -> str:
+    return TextFormat(CLOCK, 0, uart).events([of])
+
+
+def test_a_line_of_the_table() -> None:
+    assert line(event()).split() == [
+        *("2.5", "0", "IO", "out", "0x3f8", "=", "0x41", "'A'", "UART", "1500", "300"),
+        *("C", "posted", "00001004", "out", "dx,", "al", "<main+0x4>"),
+    ]
+
+
+def test_columns_stand_below_their_heads() -> None:
+    shown = line(event())
+    for head, cell in (("what", "out 0x3f8"), ("device", "UART"), ("by", "C posted")):
+        assert shown.index(cell) == HEAD.index(head)
+    for head, cell in (("guest+KVM/ns", "1500"), ("user/ns", " 300"), ("time/us", "2.5")):
+        assert shown.index(cell) + len(cell) == HEAD.index(head) + len(head)
+
+
+def test_each_event_is_one_line() -> None:
+    text = TextFormat(CLOCK, 0, no_device).events(
+        [event(), event(outside=None)._replace(place=None)]
+    )
+    assert text.count("\n") == 2
+    assert text.endswith("\n")
+
+
+def test_a_step_shows_what_it_changed() -> None:
+    step = event(reason=lib.KVM_EXIT_DEBUG)._replace(changes={"rax": 0x41, "rflags": 0x46})
+    assert "step     eax=41 eflags=46" in line(step)
+
+
+def test_the_table_says_whose_time_it_is() -> None:
+    assert TextFormat(CLOCK, 0, uart).end() == "(TSC at 1000.000 MHz by KVM_GET_TSC_KHZ)\n"
+
+
+def test_a_json_line() -> None:
+    text = JsonLines(CLOCK, 500, uart).events([event(tracing=7)])
+    assert json.loads(text) == {
+        "time_ns": 2000,
+        "vcpu": 0,
+        "exit": "KVM_EXIT_IO",
+        "inside_ns": 1500,
+        "outside_ns": 300,
+        "tracing_ns": 7,
+        "by": "C posted",
+        "port": "0x3f8",
+        "access": "write",
+        "size": 1,
+        "value": "0x41",
+        "device": "UART",
+        "rip": "0x1005",
+        "address": "0x1004",
+        "instruction": "out dx, al",
+        "symbol": "main+0x4",
+    }
+
+
+def test_a_json_line_says_nothing_of_what_is_not_known() -> None:
+    last = Event(record(reason=INTR, size=0, value=0, count=0, rip=0, handled=0))
+    assert json.loads(JsonLines(CLOCK, 0, no_device).events([last])) == {
+        "time_ns": 2500,
+        "vcpu": 0,
+        "exit": "KVM_EXIT_INTR",
+        "inside_ns": 1500,
+        "by": "Python",
+    }
+
+
+def test_words_of_accesses() -> None:
+    assert words.access(record()) == "out 0x3f8 = 0x41 'A'"
+    assert words.access(record(value=0x0A)) == "out 0x3f8 = 0x0a"
+    assert words.access(record(is_write=False)) == "in 0x3f8 = 0x41"
+    assert words.access(record(is_write=False, count=16)) == "in 0x3f8 = 0x41 x 16"
+    mmio = record(reason=lib.KVM_EXIT_MMIO, size=4, address=0xFEE00020)
+    assert words.access(mmio) == "write 0xfee00020 = 0x00000041"
+    msr = record(reason=lib.KVM_EXIT_X86_RDMSR, is_write=False, size=8, address=0x10)
+    assert words.access(msr) == "rdmsr 0x10 = 0x0000000000000041"
+
+
+def test_words_of_other_exits() -> None:
+    nothing = {"size": 0, "count": 0, "is_write": False}
+    assert words.access(record(reason=lib.KVM_EXIT_HLT, **nothing)) == ""
+    assert words.access(record(reason=17, value=1, **nothing)) == "suberror 1"
+    assert words.access(record(reason=INTR, **nothing)) == "tick or signal"
+    assert words.exit_name(1000) == "reason 1000"
+
+
+def test_who_answered() -> None:
+    told = [words.handler(record(handled=handled)) for handled in range(5)]
+    assert told == ["Python", "C posted", "C constant", "C native", "C"]
