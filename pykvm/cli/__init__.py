@@ -7,6 +7,7 @@ import sys
 
 COMMANDS = {
     "run": "run a guest image",
+    "trace": "run a guest image and show each exit, and what it took",
     "explain": "tell what KVM does, step by step, on a run",
     "doctor": "tell what this host's KVM can do",
 }

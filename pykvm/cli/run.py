@@ -137,7 +137,7 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             counted=counted,
         ) as chassis,
     ):
-        outcome = _run(chassis, line, signals, args)
+        outcome = run_guest(chassis, line, signals, args)
         return outcome._replace(
             stats=chassis.stats(),
             output=line.buffer,
@@ -147,7 +147,7 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
         )
 
 
-def _run(
+def run_guest(
     chassis: Chassis, line: SerialLine, signals: OrderlySignals, args: argparse.Namespace
 ) -> Outcome:
     """Run the guest with its serial line; afterwards the terminal is as it was."""

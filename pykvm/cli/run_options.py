@@ -25,14 +25,14 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument(
         "--serial",
-        type=_serial,
+        type=serial,
         default="stdio",
         metavar="WHERE",
         help="stdio (default), null, file:PATH or pty: the guest's first serial port",
     )
     to.add_argument(
         "--debugcon",
-        type=_debugcon,
+        type=debugcon,
         default="null",
         metavar="WHERE",
         help="null (default), stdio (standard error) or file:PATH: the debug consoles at ports "
@@ -59,7 +59,8 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
     )
 
 
-def _serial(text: str) -> str:
+def serial(text: str) -> str:
+    """Where a serial port may lead: stdio, null, pty or file:PATH."""
     if text in SERIAL_KINDS or (text.startswith("file:") and text != "file:"):
         return text
     from argparse import ArgumentTypeError
@@ -67,7 +68,8 @@ def _serial(text: str) -> str:
     raise ArgumentTypeError(f"{text!r} is not stdio, null, pty or file:PATH")
 
 
-def _debugcon(text: str) -> str:
+def debugcon(text: str) -> str:
+    """Where a debug console may lead: stdio, null or file:PATH."""
     if text in ("stdio", "null") or (text.startswith("file:") and text != "file:"):
         return text
     from argparse import ArgumentTypeError

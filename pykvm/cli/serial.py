@@ -100,7 +100,7 @@ class SerialLine:
         tty.setraw(theirs)
         os.set_blocking(ours, False)
         self._pty, self._pty_name = theirs, os.ttyname(theirs)
-        self.sink = self._watch(ours, self._pty_name)
+        self.sink = self.watch(ours, self._pty_name)
         self._input = ours
 
     def _open_file(self, option: str, path: str) -> Sink:
@@ -111,18 +111,19 @@ class SerialLine:
             raise SinkError(f"{option} file: cannot write {path!r}: {why}") from None
         self._undo.callback(_close_file, fd, path)
         self._files.append(fd)
-        return self._watch(fd, path)
+        return self.watch(fd, path)
 
     def _open_standard(self, stream: TextIO | None, name: str) -> Sink | None:
         """A standard stream as a sink; None if it is closed."""
         fd = _descriptor(stream)
         if fd is None:
             return None
-        sink = self._watch(fd, name)
+        sink = self.watch(fd, name)
         self._standard.append((fd, sink))
         return sink
 
-    def _watch(self, fd: int, name: str) -> WatchedSink:
+    def watch(self, fd: int, name: str) -> WatchedSink:
+        """A descriptor as a sink that a signal can break off, as those of this line's."""
         sink = WatchedSink(fd, name)
         self._watched.append(sink)
         return sink
@@ -193,7 +194,7 @@ class SerialLine:
         elif self._spec == "stdio":
             self.teletype.to = self.sink
         elif out is not None:
-            self.teletype.to = self._watch(out, "standard output")
+            self.teletype.to = self.watch(out, "standard output")
         fd, interactive = _find_input()
         if fd is not None:
             on_key = (lambda: None) if screen is None else screen.hide_help
