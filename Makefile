@@ -11,7 +11,7 @@ FUZZ_CONTROLLERS ?= 2000
 SVM_ARGS ?=
 FUZZ_ACCESSES ?= 1000000
 
-.PHONY: run test test-svm hosts check fuzz bench bench-linux guests lint types c-format c-warnings reproducible clean help
+.PHONY: run test test-svm hosts check fuzz bench bench-linux bench-recorder guests lint types c-format c-warnings reproducible clean help
 
 run: $(INSTALLED) guests ## greet from a guest
 	@$(BIN)/pykvm run guests/hello.bin
@@ -35,6 +35,9 @@ fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests, FUZZ_CONTROLLERS that are inter
 bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
 	@$(BIN)/python benchmarks/loop_ratio.py
 	@$(BIN)/python benchmarks/start_ratio.py
+
+bench-recorder: $(INSTALLED) guests ## measure what recording exits costs
+	@$(BIN)/python benchmarks/recorder_ratio.py
 
 bench-linux: $(INSTALLED) ## time Linux to /init against QEMU's, on an emulated processor with SVM
 	@$(BIN)/python -m tests.svm -- env PYTHONPATH=. $(BIN)/python benchmarks/linux_boot.py
