@@ -101,6 +101,14 @@ class SinkError(PykvmError):
     """The host's side of a device failed: a full disk, a closed pipe."""
 
 
+class DebugError(PykvmError):
+    """What a debugger was asked and cannot do: a point without a debug register to hold it, ..."""
+
+
+class TranslationError(DebugError):
+    """A linear address that page tables do not lead to RAM; the message says at which level."""
+
+
 class GuestCrash(PykvmError):
     """The guest went where no processor can go on: triple fault, emulation failure, ...
 

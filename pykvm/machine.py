@@ -28,6 +28,8 @@ from pykvm.memory import GuestMemory, wants_huge_pages
 from pykvm.parts import make_cpus, place_memory, ram_size
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pykvm.devices.sinks import Sink
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
     from pykvm.stats import Stats
@@ -183,13 +185,20 @@ class Machine(Loadable):
         self.board.poll()
         self._socket.poll()
 
-    def run(self, timeout: float | None = None, max_exits: int | None = None) -> Stop:
+    def run(
+        self,
+        timeout: float | None = None,
+        max_exits: int | None = None,
+        *,
+        only: Collection[int] | None = None,
+    ) -> Stop:
         """Run the guest on the calling thread until it stops; it may be called again.
 
         Args:
             timeout: seconds after which to stop; None for never.
             max_exits: how many exits may be taken, by all processors together; None for any number.
                 With several processors, each but one may take one more.
+            only: the numbers of the processors to run, the others stand still; None for all.
 
         Returns:
             why it stopped.
@@ -200,14 +209,14 @@ class Machine(Loadable):
             KvmIoctlError: the host cannot run it, e.g. EFAULT: it has no memory left for the guest.
             RuntimeError: it is running already.
             MachineError: the host has no thread left for a processor.
-            ValueError: the machine is closed.
+            ValueError: the machine is closed, or `only` names none of its processors.
         """
         start = time.monotonic_ns()
         deadline = None if timeout is None else start + int(timeout * 1e9)
         self._processors.refuse_while_running()
         self.cpus[0].loop.budget = NO_BUDGET if max_exits is None else max_exits
         try:
-            return self._processors.run(start, deadline)
+            return self._processors.run(start, deadline, only)
         finally:
             self._run_ns += time.monotonic_ns() - start
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
+from pykvm.cpu.entry import load_state
 from pykvm.cpu.sleep import sleeps_for_ever
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
 from pykvm.kvm.runloop import BUDGET_SPENT, EVENTS_FULL, INTERRUPTED, NO_BUDGET, RunLoop
-from pykvm.kvm.structs import store
 from pykvm.kvm.vcpu import Vcpu
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pykvm.bus import Bus
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
-    from pykvm.kvm.exits import Exit
+    from pykvm.kvm.exits import Debug, Exit
     from pykvm.kvm.vm import Vm
 
 TICK_NS = 10_000_000
@@ -55,6 +55,9 @@ class KvmCpu:
 
     Attributes:
         is_asleep: whether its last tick of this run found that it sleeps for ever.
+        keeps_time: whether devices look at their clocks at its ticks.
+        on_trap: called in its thread, under the machine's lock, where it met what it is debugged
+            for; says whether the machine shall stop.  None: it shall.
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class KvmCpu:
     ) -> None:
         self.index = index
         self.is_asleep = False
+        self.keeps_time = index == 0
+        self.on_trap: Callable[[Debug], bool] | None = None
         self._running = self._has_run = False
         self.vcpu = Vcpu(vm, index)
         try:
@@ -111,6 +116,27 @@ class KvmCpu:
                 return
         raise PykvmError("the guest is in the middle of a long string instruction: make a new one")
 
+    def finish_access(self) -> None:
+        """As `settle`, for a guest that goes on: its devices see what is left of the access."""
+        from pykvm.kvm.exits import Debug
+
+        self._refuse_while_running()
+        self.loop.budget = NO_BUDGET
+        for _ in range(SETTLING_EXITS):
+            self.loop.kick()
+            reason = self.loop.enter()
+            with self._lock:
+                self._deliver_posted()
+                if reason == INTERRUPTED:
+                    return
+                if reason not in (_IO, _MMIO):
+                    # nothing else ends an access, but the step that it was
+                    exit = self.vcpu.last_exit()
+                    if self.on_trap is not None and isinstance(exit, Debug):
+                        self.on_trap(exit)
+                    return
+                self._dispatch(self._ports if reason == _IO else self._mmio)
+
     @property
     def has_run(self) -> bool:
         """Whether it is no longer as KVM made it."""
@@ -131,18 +157,7 @@ class KvmCpu:
 
     def load(self, state: BootState) -> None:
         """Take the registers of `state`; what it does not name stays as `reset` left it."""
-        regs = ffi.new("struct kvm_regs *")
-        sregs = ffi.new("struct kvm_sregs *", self._reset_sregs[0])
-        for name in ("rip", "rsp", "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rflags"):
-            setattr(regs, name, getattr(state, name))
-        for name in ("cr0", "cr3", "cr4", "efer"):
-            setattr(sregs, name, getattr(state, name))
-        for name in ("ds", "es", "fs", "gs"):
-            store(state.data, getattr(sregs, name))
-        for name in ("cs", "ss", "gdt", "idt"):
-            store(getattr(state, name), getattr(sregs, name))
-        ioctl.call(self.vcpu.fd, "KVM_SET_SREGS", sregs)
-        ioctl.call(self.vcpu.fd, "KVM_SET_REGS", regs)
+        load_state(self.vcpu, self._reset_sregs, state)
 
     def run(self, start: int, deadline: int | None = None) -> None:
         """Run the guest until somebody wants it to stop (see `Cpu.run`)."""
@@ -232,7 +247,7 @@ class KvmCpu:
         if deadline is not None and now >= deadline:
             self._requests.post(Stop(StopReason.TIMEOUT))
             return
-        if self.index == 0:
+        if self.keeps_time:
             self._shared.on_tick()
         if self._has_apic:
             self.is_asleep = self.sleeps_for_ever()
@@ -244,9 +259,13 @@ class KvmCpu:
 
     def _on_rare_exit(self) -> None:
         from pykvm.cpu.causes import explain, harmless, requested_stop
-        from pykvm.kvm.exits import IoapicEoi, Rdmsr, Wrmsr
+        from pykvm.kvm.exits import Debug, IoapicEoi, Rdmsr, Wrmsr
 
         exit = self.vcpu.last_exit()
+        if isinstance(exit, Debug):
+            if self.on_trap is None or self.on_trap(exit):
+                self._requests.note_trap()
+            return
         if isinstance(exit, IoapicEoi):
             self._shared.end_of_interrupt(exit.vector)
             return

@@ -10,7 +10,7 @@ from pykvm.cpu.stop import ALL_ASLEEP, Stop, StopReason, StopRequest
 from pykvm.errors import MachineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from pykvm.cpu.protocol import Cpu
 
@@ -39,13 +39,14 @@ class Processors:
 
     def __init__(self, requests: StopRequest, may_wake: Callable[[], bool]) -> None:
         self._cpus: Sequence[Cpu] = ()
+        self._chosen: Sequence[Cpu] = ()
         self._requests = requests
         self._may_wake = may_wake
         self._owner: dict[str, object] = {}
 
     def add(self, cpus: Sequence[Cpu]) -> None:
         """Say which they are, the first one's first."""
-        self._cpus = cpus
+        self._cpus = self._chosen = cpus
 
     def on_sleep(self) -> None:
         """One of them sleeps for ever, unless another wakes it: stop, if all say so.
@@ -53,7 +54,7 @@ class Processors:
         They said so at different times, and one may have woken another since.  Only when all are
         out of the guest does it show (`run` looks): a vCPU's state cannot be read while it runs.
         """
-        if all(cpu.is_asleep for cpu in self._cpus):
+        if all(cpu.is_asleep for cpu in self._chosen):
             self._requests.suppose_asleep()
 
     def refuse_while_running(self) -> None:
@@ -61,12 +62,15 @@ class Processors:
         if self._owner:
             raise RuntimeError(_RUNNING)
 
-    def run(self, start: int, deadline: int | None = None) -> Stop:
-        """Run all of them until they stop.
+    def run(
+        self, start: int, deadline: int | None = None, only: Collection[int] | None = None
+    ) -> Stop:
+        """Run them until they stop.
 
         Args:
             start: CLOCK_MONOTONIC in ns (`time.monotonic_ns`) now.
             deadline: when to stop, likewise; None for never.
+            only: the numbers of those to run, at least one; None for all.
 
         Raises:
             RuntimeError: they are running.
@@ -78,6 +82,7 @@ class Processors:
             # atomic, and undone whatever a signal's handler raises when
             if self._owner.setdefault("thread", me) is not me:
                 raise RuntimeError(_RUNNING)  # even if the other one ends just now
+            self._choose(only)
             while True:
                 self._run_until_word(start, deadline)
                 stop = self._requests.take()
@@ -91,11 +96,19 @@ class Processors:
             if self._owner.get("thread") is me:
                 del self._owner["thread"]
 
+    def _choose(self, only: Collection[int] | None) -> None:
+        chosen = [cpu for cpu in self._cpus if only is None or cpu.index in only]
+        if not chosen:
+            raise ValueError("there is no processor to run")
+        for cpu in chosen:
+            cpu.keeps_time = cpu is chosen[0]
+        self._chosen = chosen
+
     def _all_sleep(self) -> bool:
         return all(cpu.sleeps_for_ever() for cpu in self._cpus) and not self._may_wake()
 
     def _run_until_word(self, start: int, deadline: int | None) -> None:
-        first, others = self._cpus[0], self._cpus[1:]
+        first, others = self._chosen[0], self._chosen[1:]
         if not others:
             first.run(start, deadline)
             return
@@ -139,7 +152,7 @@ class Processors:
         return thread
 
     def _kick(self) -> None:
-        for cpu in self._cpus:
+        for cpu in self._chosen:
             cpu.kick()
 
     def _end(self, threads: list[_Thread]) -> None:

@@ -19,6 +19,9 @@ class Cpu(Protocol):
     is_asleep: bool
     """Whether, when it last looked in this run, only another processor could have woken it."""
 
+    keeps_time: bool
+    """Whether devices look at their clocks at its ticks: the first of those that run."""
+
     def settle(self) -> None:
         """Finish the access that the guest was stopped at, so that another can be loaded."""
 

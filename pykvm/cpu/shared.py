@@ -27,7 +27,7 @@ class Shared(NamedTuple):
         lock: held while devices are called; it serialises all processors and input threads.
         has_apics: whether each has a local APIC in the kernel.
         end_of_interrupt: called with the vector when a split irqchip's interrupt is ended.
-        on_tick: called by the first processor at each of its ticks: devices look at the clock.
+        on_tick: called at each tick of the first processor that runs: devices look at the clock.
         on_sleep: called at each tick that finds a processor asleep for ever.
     """
 

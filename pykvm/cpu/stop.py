@@ -37,6 +37,8 @@ class StopReason(Enum):
     """The user at the terminal ended it."""
     TERMINATED = "terminated"
     """The process was told to end (SIGTERM, SIGHUP)."""
+    DEBUG = "debug"
+    """A breakpoint, a watchpoint or the end of a step that `Vcpu.set_guest_debug` asked for."""
 
 
 _STATUS = {
@@ -71,14 +73,17 @@ class Stop(NamedTuple):
 ALL_ASLEEP = Stop(StopReason.HALTED, detail="every processor was found asleep at its last tick")
 """What a processor supposes.  Known by identity: whoever takes it looks again."""
 
+TRAPPED = Stop(StopReason.DEBUG, detail="a processor met what it is debugged for")
+"""Which one, and why, is kept by who debugs it: several may at once."""
+
 
 class StopRequest:
     """Where whoever wants the machine to stop leaves word: its processors, devices, other threads
     and signal handlers.
 
-    The first word counts, until it is taken; that all are asleep is but supposed, and gives way to
-    any word that comes meanwhile.  Every processor stops as long as one `is_waiting`;
-    who runs them all takes it when all have stopped.
+    The first word counts, until it is taken; that all are asleep is but supposed, and that one is
+    trapped is known elsewhere: both give way to any word that comes meanwhile.  Every
+    processor stops as long as one `is_waiting`; who runs them all takes it when all have stopped.
     """
 
     # a dictionary's setdefault and pop are atomic; a lock would deadlock where a signal handler
@@ -100,13 +105,17 @@ class StopRequest:
         """Have the processors stop, to see whether all of them sleep for ever."""
         self._word.setdefault("asleep", ALL_ASLEEP)
 
+    def note_trap(self) -> None:
+        """Have the processors stop, since one of them met what it is debugged for."""
+        self._word.setdefault("trap", TRAPPED)
+
     @property
     def is_waiting(self) -> bool:
         """Whether there is a word to take."""
         return bool(self._word)
 
     def take(self) -> Stop | None:
-        """The stop that was asked for, once, or `ALL_ASLEEP`; None if there is none.
+        """The stop that was asked for, once, or `TRAPPED` or `ALL_ASLEEP`; None if there is none.
 
         Raises:
             Exception: the one of `fail`, if that was the word.
@@ -114,7 +123,8 @@ class StopRequest:
         if not self._word:
             return None
         supposed = self._word.pop("asleep", None)
-        word = self._word.pop("stop", supposed)
+        trap = self._word.pop("trap", supposed)
+        word = self._word.pop("stop", trap)
         if isinstance(word, Exception):
             raise word
         return word

@@ -20,6 +20,7 @@ STATUS = {
     StopReason.STOPPED: 0,
     StopReason.INTERRUPTED: 130,
     StopReason.TERMINATED: 143,
+    StopReason.DEBUG: 0,
 }
 
 

@@ -1,0 +1,288 @@
+"""The debugger: breakpoints, watchpoints, steps, on all processors of a machine at once.
+
+All stop when one does, and what has stopped the others meanwhile is told by the next `resume`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pykvm.cpu.stop import Stop, StopReason
+from pykvm.debug.cpus import DebuggedCpu
+from pykvm.debug.plan import Plan
+from pykvm.debug.points import Event, Point
+from pykvm.debug.traced import Traced
+from pykvm.errors import DebugError, GuestCrash
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from pykvm.debug.paging import Translation
+    from pykvm.machine import Machine
+
+__all__ = ["Debugger", "Event", "Point"]
+
+_BELL = Stop(StopReason.STOPPED, detail="the debugger was interrupted")
+"""Known by identity: what counts is the debugger's own flag, since a word may come too late."""
+
+_REPEATS = b"\xf2\xf3"
+_STRINGS = b"\x6c\x6d\x6e\x6f\xa4\xa5\xa6\xa7\xaa\xab\xac\xad\xae\xaf"
+_PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0" + bytes(range(0x40, 0x50))
+
+
+class Debugger:
+    """Debugs a machine, which runs through `resume` instead of `Machine.run` meanwhile.
+
+        with Debugger(machine) as debugger:
+            debugger.insert(Point("software", 0x1234))
+            print(debugger.resume())
+
+    One at a time on a machine.  Leaving the `with` block takes all points away.
+
+    Args:
+        machine: what is debugged; loaded, and not running.
+
+    Attributes:
+        machine: as given.
+        cpus: its processors, with what can be asked of one alone.
+
+    Raises:
+        DebugError: there is a debugger on the machine already.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        if any(cpu.on_trap is not None for cpu in machine.cpus):
+            raise DebugError("the machine is debugged already: close its debugger first")
+        self.machine = machine
+        self._plan = Plan(machine)
+        self._traced = [Traced(cpu, self._plan) for cpu in machine.cpus]
+        self._interrupted = False
+        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.cpus)
+
+    def __enter__(self) -> Debugger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take all points away and let the machine be as it was.  Idempotent."""
+        for point in list(self._plan.points):
+            self._plan.remove(point)
+        for traced in self._traced:
+            traced.release()
+        self._traced = []
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """All points, in the order they were inserted."""
+        return tuple(self._plan.points)
+
+    def insert(self, point: Point) -> None:
+        """Stop at `point` from now on; a point that is there stays as it is.
+
+        A "software" breakpoint is INT3 in memory, at the page that is mapped there now.  Where
+        none is, or the host's KVM does not leave the guest for INT3, it takes a debug register
+        while one is free; else processors are stepped all the time, some 10,000 instructions a
+        second.  So are "hardware" breakpoints and "write" watchpoints on hosts whose debug
+        registers have no effect; such a watchpoint is met when the value changes.
+
+        A "read" watchpoint is met by an access that leaves the value as it was.
+
+        Raises:
+            DebugError: there is no such point, no debug register is left for it, or the host
+                cannot watch for it.
+        """
+        self._plan.insert(point)
+
+    def remove(self, point: Point) -> None:
+        """Do not stop at `point` any more; without effect if it is not there."""
+        self._plan.remove(point)
+
+    def translate(self, processor: int, gva: int) -> Translation:
+        """The walk of a processor's page tables for a linear address."""
+        return self._plan.linear.translate(processor, gva)
+
+    def read(self, processor: int, gva: int, length: int) -> bytes:
+        """The `length` bytes at a linear address, as a processor maps it now.
+
+        Breakpoints are hidden.
+
+        Raises:
+            TranslationError: they are not all mapped to RAM.
+        """
+        return self._plan.linear.read(processor, gva, length)
+
+    def peek(self, processor: int, gva: int, length: int) -> bytes:
+        """As `read`, as far as it is RAM: up to `length` bytes, possibly none."""
+        return self._plan.linear.peek(processor, gva, length)
+
+    def write(self, processor: int, gva: int, data: bytes) -> None:
+        """Store `data` there, whatever the page's rights; breakpoints stay.
+
+        Raises:
+            TranslationError: it is not all mapped to RAM; nothing is stored then.
+        """
+        self._plan.linear.write(processor, gva, data)
+
+    def interrupt(self) -> None:
+        """Make `resume` return "interrupted": the one under way, or else the next one.
+
+        From any thread or signal handler.
+        """
+        self._interrupted = True
+        self.machine.stop(_BELL)
+
+    def resume(
+        self,
+        *,
+        step: Collection[int] = (),
+        only: Collection[int] | None = None,
+        timeout: float | None = None,
+    ) -> Event:
+        """Run the guest until something happens.
+
+        A processor at a breakpoint first executes that instruction, the others standing still.
+        What happened to another one when the last call returned is told before anything runs; a
+        step that was done then counts if it is asked for again.
+
+        Args:
+            step: numbers of processors that execute one instruction, without interrupts where
+                the host's KVM can hold them back.  A step over HLT halts; the next one waits for
+                what wakes the processor.
+            only: numbers of processors that run, the others stand still; None for all.
+            timeout: seconds until it returns "ended", with a stop for StopReason.TIMEOUT.
+
+        Returns:
+            what happened first, on the processor with the lowest number.
+
+        Raises:
+            ValueError: a number is no processor's, or one to step is not among those to run.
+            Exception: whatever `Machine.run` raises but a GuestCrash.
+        """
+        chosen = self._choose(step, only)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        event = self._tell(chosen, step)
+        if event is not None:
+            return event
+        self._plan.begin()
+        for traced in chosen:
+            here = traced.point_here()
+            if here is not None:
+                event = self._step_over(traced, here, deadline)
+                if event is not None:
+                    return event
+                if traced.index in step:
+                    return Event("step", traced.index, address=traced.pc)
+        event = self._run(chosen, step, (), deadline)
+        return event if event is not None else self._must_tell(chosen, step)
+
+    def _choose(self, step: Collection[int], only: Collection[int] | None) -> list[Traced]:
+        numbers = range(len(self._traced))
+        wanted = set(numbers if only is None else only)
+        if not self._traced:
+            raise ValueError("the debugger is closed")
+        if not wanted or not wanted <= set(numbers) or not set(step) <= wanted:
+            raise ValueError(
+                f"cannot run processors {sorted(wanted)} and step {sorted(step)} of them: "
+                f"there are 0 to {len(numbers) - 1}"
+            )
+        return [self._traced[number] for number in sorted(wanted)]
+
+    def _tell(self, chosen: Sequence[Traced], step: Collection[int]) -> Event | None:
+        """The first thing that happened to one of them and still holds."""
+        for traced in chosen:
+            hit, traced.hit = traced.hit, None
+            if hit is None:
+                continue
+            if hit.point is not None and hit.point not in self._plan.points:
+                continue
+            if hit.kind == "step" and traced.index not in step:
+                continue
+            if hit.address != traced.pc:  # somebody has set it since
+                continue
+            if hit.kind == "halted":
+                stop = Stop(StopReason.HALTED)
+                return Event("ended", traced.index, address=hit.address, stop=stop)
+            return Event(hit.kind, traced.index, hit.point, hit.address)
+        return None
+
+    def _must_tell(self, chosen: Sequence[Traced], step: Collection[int]) -> Event:
+        event = self._tell(chosen, step)
+        assert event is not None, "a run without an event of its own leaves a hit"
+        return event
+
+    def _step_over(self, traced: Traced, point: Point, deadline: float | None) -> Event | None:
+        """Execute the instruction at a breakpoint, with no other processor that could miss it.
+
+        Returns:
+            what happened instead, or None.
+        """
+        start = traced.pc
+        gpa = self._plan.linear.gpa(traced.index, start)
+        is_patched = gpa is not None and self._plan.patches.at(gpa) is not None
+        lifted = [p for p in self._plan.points if p.is_breakpoint and p.address == point.address]
+        repeats = self._is_repeated_string(traced.index, start)
+        while True:
+            if is_patched and gpa is not None:
+                self._plan.patches.lift(gpa)
+            try:
+                event = self._run([traced], {traced.index}, lifted, deadline)
+            finally:
+                if is_patched and gpa is not None:
+                    self._plan.patches.restore(gpa)
+            if event is not None:
+                return event
+            assert traced.hit is not None
+            if traced.hit.kind != "step":
+                return self._must_tell([traced], ())
+            traced.hit = None
+            # each iteration is a step, yet the breakpoint is the instruction's
+            if not repeats or traced.pc != start:
+                return None
+
+    def _is_repeated_string(self, processor: int, pc: int) -> bool:
+        found = self._plan.linear.peek(processor, pc, 15)
+        rest = found.lstrip(_PREFIXES + _REPEATS)
+        prefixes = found[: len(found) - len(rest)]
+        return bool(rest) and rest[0] in _STRINGS and any(p in _REPEATS for p in prefixes)
+
+    def _run(
+        self,
+        chosen: Sequence[Traced],
+        step: Collection[int],
+        lifted: Collection[Point],
+        deadline: float | None,
+    ) -> Event | None:
+        """Run until something happens.
+
+        Returns:
+            it, unless it is a `hit` of one of `chosen`, or more: then None.
+        """
+        for traced in chosen:
+            traced.prepare(step=traced.index in step, lifted=lifted)
+        numbers = [traced.index for traced in chosen]
+        while not any(traced.hit for traced in chosen):
+            if self._interrupted:
+                break
+            left = None if deadline is None else max(deadline - time.monotonic(), 0)
+            event = None
+            try:
+                stop = self.machine.run(left, only=numbers)
+                if stop is not _BELL and stop.reason is not StopReason.DEBUG:
+                    event = Event("ended", numbers[0], stop=stop)
+            except GuestCrash as crash:
+                whose = numbers[0] if crash.processor is None else crash.processor
+                event = Event("crash", whose, crash=crash)
+            for traced in chosen:
+                traced.finish()
+            if event is not None:
+                return self._with_address(event)
+        if self._interrupted:
+            self._interrupted = False
+            return self._with_address(Event("interrupted", numbers[0]))
+        return None
+
+    def _with_address(self, event: Event) -> Event:
+        return event._replace(address=self._traced[event.processor].pc)

@@ -1,0 +1,129 @@
+"""A machine's memory as its processors address it: linear addresses, through their page tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pykvm._shim import ffi
+from pykvm.debug.paging import Controls, Translation, translate
+from pykvm.errors import TranslationError
+from pykvm.kvm import ioctl
+from pykvm.memory import Gpa
+from pykvm.x86 import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.debug.patches import Patches
+    from pykvm.memory import GuestMemory
+
+_ADDRESS_SIZES = 0x8000_0008
+_EXTENDED_FEATURES = 0x8000_0001
+_PAGE_1GB = 1 << 26
+
+
+class LinearMemory:
+    """Reads and writes what a processor sees at linear addresses, breakpoints hidden.
+
+    Args:
+        memory: the machine's.
+        cpus: its processors, none of them running while a method is called.
+        patches: what is to be hidden.
+    """
+
+    def __init__(self, memory: GuestMemory, cpus: Sequence[KvmCpu], patches: Patches) -> None:
+        self._memory = memory
+        self._cpus = cpus
+        self._patches = patches
+        self._physical_bits, self._gigabyte_pages = _paging_features(cpus[0])
+
+    def translate(self, processor: int, gva: int) -> Translation:
+        """The walk of a processor's page tables, as they are now, for a linear address."""
+        sregs = ffi.new("struct kvm_sregs *")
+        ioctl.call(self._cpus[processor].vcpu.fd, "KVM_GET_SREGS", sregs)
+        controls = Controls(
+            sregs.cr0,
+            sregs.cr3,
+            sregs.cr4,
+            sregs.efer,
+            self._physical_bits,
+            self._gigabyte_pages,
+        )
+        return translate(self.read_physical, controls, gva)
+
+    def read_physical(self, gpa: int, length: int) -> bytes | None:
+        """Bytes of RAM; None where some of them are not."""
+        if not self._memory.contains(gpa, length):
+            return None
+        return self._memory.read(Gpa(gpa), length)
+
+    def find(self, gva: int) -> Gpa | None:
+        """Where in RAM the first processor that maps a linear address has it; None: nowhere."""
+        for processor in range(len(self._cpus)):
+            gpa = self.gpa(processor, gva)
+            if gpa is not None:
+                return gpa
+        return None
+
+    def gpa(self, processor: int, gva: int) -> Gpa | None:
+        """Where in RAM a processor has a linear address; None: nowhere."""
+        gpa = self.translate(processor, gva).gpa
+        return Gpa(gpa) if gpa is not None and self._memory.contains(gpa, 1) else None
+
+    def read(self, processor: int, gva: int, length: int) -> bytes:
+        """A copy of `length` bytes.
+
+        Raises:
+            TranslationError: they are not all mapped to RAM.
+        """
+        return b"".join(
+            self._patches.hide(gpa, self._memory.read(gpa, size))
+            for gpa, size in self._pieces(processor, gva, length)
+        )
+
+    def peek(self, processor: int, gva: int, length: int) -> bytes:
+        """As `read`, as far as it is RAM: up to `length` bytes, possibly none."""
+        found = b""
+        with suppress(TranslationError):
+            for gpa, size in self._pieces(processor, gva, length):
+                found += self._patches.hide(gpa, self._memory.read(gpa, size))
+        return found
+
+    def write(self, processor: int, gva: int, data: bytes) -> None:
+        """Store `data`, whatever the page's rights; breakpoints in it stay.
+
+        Raises:
+            TranslationError: it is not all mapped to RAM; nothing is stored then.
+        """
+        done = 0
+        for gpa, size in list(self._pieces(processor, gva, len(data))):
+            self._patches.write(gpa, data[done : done + size])
+            done += size
+
+    def _pieces(self, processor: int, gva: int, length: int) -> Iterator[tuple[Gpa, int]]:
+        """The pages' shares of a range: where each lies in RAM, and its length."""
+        end = gva + length
+        while gva < end:
+            size = min(end - gva, PAGE_SIZE - gva % PAGE_SIZE)
+            found = self.translate(processor, gva)
+            if found.gpa is None:
+                raise TranslationError(f"cannot reach {gva:#x}: {found.failure}")
+            if not self._memory.contains(found.gpa, size):
+                raise TranslationError(
+                    f"cannot reach {gva:#x}: it is at {found.gpa:#x}, where there is no RAM"
+                )
+            yield Gpa(found.gpa), size
+            gva += size
+
+
+def _paging_features(cpu: KvmCpu) -> tuple[int, bool]:
+    """MAXPHYADDR and whether there are pages of 1 GiB, as CPUID tells the guest."""
+    leaves = {entry.function: entry for entry in cpu.vcpu.get_cpuid2()}
+    sizes = leaves.get(_ADDRESS_SIZES)
+    # SDM vol. 3A, 4.1.4: without the leaf it is 36 where there is PAE
+    bits = 36 if sizes is None else sizes.eax & 0xFF
+    features = leaves.get(_EXTENDED_FEATURES)
+    return min(bits, 52), features is not None and bool(features.edx & _PAGE_1GB)
