@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pykvm.bus import Bus
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
-    from pykvm.kvm.exits import Debug, Exit
+    from pykvm.kvm.exits import Exit
     from pykvm.kvm.vm import Vm
 
 TICK_NS = 10_000_000
@@ -39,6 +39,7 @@ SETTLING_EXITS = 4096
 _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
 _HLT: int = lib.KVM_EXIT_HLT
+_DEBUG: int = lib.KVM_EXIT_DEBUG
 
 
 class KvmCpu:
@@ -56,6 +57,7 @@ class KvmCpu:
     Attributes:
         is_asleep: whether its last tick of this run found that it sleeps for ever.
         keeps_time: whether devices look at their clocks at its ticks.
+        enter: `loop.enter`, or what a debugger has put in its place.
         on_trap: called in its thread, under the machine's lock, where it met what it is debugged
             for; says whether the machine shall stop.  None: it shall.
     """
@@ -74,7 +76,7 @@ class KvmCpu:
         self.index = index
         self.is_asleep = False
         self.keeps_time = index == 0
-        self.on_trap: Callable[[Debug], bool] | None = None
+        self.on_trap: Callable[[], bool] | None = None
         self._running = self._has_run = False
         self.vcpu = Vcpu(vm, index)
         try:
@@ -88,6 +90,7 @@ class KvmCpu:
         except BaseException:
             self.vcpu.close()
             raise
+        self.enter = self.loop.enter
         self._shared = shared
         self._ports, self._mmio = shared.ports, shared.mmio
         self._requests = shared.requests
@@ -118,8 +121,6 @@ class KvmCpu:
 
     def finish_access(self) -> None:
         """As `settle`, for a guest that goes on: its devices see what is left of the access."""
-        from pykvm.kvm.exits import Debug
-
         self._refuse_while_running()
         self.loop.budget = NO_BUDGET
         for _ in range(SETTLING_EXITS):
@@ -131,9 +132,8 @@ class KvmCpu:
                     return
                 if reason not in (_IO, _MMIO):
                     # nothing else ends an access, but the step that it was
-                    exit = self.vcpu.last_exit()
-                    if self.on_trap is not None and isinstance(exit, Debug):
-                        self.on_trap(exit)
+                    if reason == _DEBUG and self.on_trap is not None:
+                        self.on_trap()
                     return
                 self._dispatch(self._ports if reason == _IO else self._mmio)
 
@@ -179,12 +179,12 @@ class KvmCpu:
             raise RuntimeError("the processor is running: stop it and wait for `run` to return")
 
     def _run(self, start: int, deadline: int | None) -> None:
-        loop, requests = self.loop, self._requests
+        loop, enter, requests = self.loop, self.enter, self._requests
         self._start = start
         self._arm(deadline)
         try:
             while not requests.is_waiting:
-                reason = loop.enter()
+                reason = enter()
                 with self._lock:
                     if loop.has_posted_writes:
                         self._deliver_posted()
@@ -239,6 +239,9 @@ class KvmCpu:
             self._requests.post(Stop(StopReason.HALTED))
         elif reason == BUDGET_SPENT:
             self._requests.post(Stop(StopReason.BUDGET))
+        elif reason == _DEBUG:
+            if self.on_trap is None or self.on_trap():
+                self._requests.note_trap()
         elif reason != EVENTS_FULL:
             self._on_rare_exit()
 
@@ -259,13 +262,9 @@ class KvmCpu:
 
     def _on_rare_exit(self) -> None:
         from pykvm.cpu.causes import explain, harmless, requested_stop
-        from pykvm.kvm.exits import Debug, IoapicEoi, Rdmsr, Wrmsr
+        from pykvm.kvm.exits import IoapicEoi, Rdmsr, Wrmsr
 
         exit = self.vcpu.last_exit()
-        if isinstance(exit, Debug):
-            if self.on_trap is None or self.on_trap(exit):
-                self._requests.note_trap()
-            return
         if isinstance(exit, IoapicEoi):
             self._shared.end_of_interrupt(exit.vector)
             return

@@ -6,8 +6,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from pykvm._shim import lib
 from pykvm.debug.debugregs import DR6_BITS, DR6_BS, hit_owners
 from pykvm.errors import PykvmError
+from pykvm.kvm.exits import Debug
+from pykvm.kvm.runloop import INTERRUPTED
 from pykvm.kvm.state import DebugControl, DebugRegs, MpState
 from pykvm.x86 import Cr0, Efer, Rflags
 
@@ -17,10 +20,18 @@ if TYPE_CHECKING:
     from pykvm.cpu.kvm import KvmCpu
     from pykvm.debug.plan import Plan
     from pykvm.debug.points import Point
-    from pykvm.kvm.exits import Debug
     from pykvm.kvm.registers import Regs, Sregs
 
-_BP = 3
+_DB, _BP = 1, 3
+_DEBUG: int = lib.KVM_EXIT_DEBUG
+_ACCESSES: tuple[int, ...] = (
+    lib.KVM_EXIT_IO,
+    lib.KVM_EXIT_MMIO,
+    lib.KVM_EXIT_X86_RDMSR,
+    lib.KVM_EXIT_X86_WRMSR,
+)
+"""Exits in the middle of an instruction."""
+
 _DR6_CLEAR = 0xFFFF0FF0
 _HLT = b"\xf4"
 
@@ -55,11 +66,13 @@ class Traced:
         self._step = False
         self._lifted: Collection[Point] = ()
         self._owners: tuple[Point | int | None, ...] = ()
+        self._in_access = False
         cpu.on_trap = self._on_trap
 
     def release(self) -> None:
         """Let the processor run as if it had never been debugged."""
         self.cpu.on_trap = None
+        self._single_step(on=False)
         # the machine may be closed already
         with suppress(PykvmError):
             self.cpu.vcpu.set_guest_debug(0)
@@ -91,6 +104,7 @@ class Traced:
         """
         self._step, self._lifted = step, lifted
         self.hit = None
+        self._single_step(on=step or self._plan.by_steps)
         if step or self._plan.by_steps:
             halted_at = self._halt()
             if halted_at is not None:
@@ -101,6 +115,8 @@ class Traced:
         """Finish what it was in the middle of when it stopped, and note where that has led it."""
         if self.hit is None:
             self.cpu.finish_access()
+        if self._in_access:
+            self._on_trap()
         if self.hit is not None:
             self.hit = self.hit._replace(address=self.pc)
         elif not self._step:
@@ -132,8 +148,37 @@ class Traced:
             control |= inject
         vcpu.set_guest_debug(0 if control is DebugControl.ENABLE else control, registers)
 
-    def _on_trap(self, exit: Debug) -> bool:
+    def _single_step(self, *, on: bool) -> None:
+        """Have every access of the guest end where it is complete, or where it is left to Python.
+
+        KVM's emulator forgets the step when an instruction leaves the guest in its middle
+        (`x86_emulate_instruction` looks at what is to be stepped only where it goes on by
+        itself), and the next instruction would be done, too.
+        """
+        cpu = self.cpu
+        cpu.enter = self._enter if on else cpu.loop.enter
+        cpu.loop.use_routes(not on)
+        self._in_access = False
+
+    def _enter(self) -> int:
+        """As `RunLoop.enter`; KVM_EXIT_DEBUG also where an access is complete."""
+        if self._in_access:
+            self.cpu.loop.kick()
+        reason = self.cpu.loop.enter()
+        if self._in_access and reason == INTERRUPTED:
+            return _DEBUG
+        self._in_access = reason in _ACCESSES
+        return reason
+
+    def _on_trap(self) -> bool:
         """Whether what it met is the debugger's affair; if it is the guest's, it gets it."""
+        if self._in_access:
+            self._in_access = False
+            exit = Debug(exception=_DB, pc=self.pc, dr6=DR6_BS, dr7=0)
+        else:
+            last = self.cpu.vcpu.last_exit()
+            assert isinstance(last, Debug)
+            exit = last
         self.hit = self._breakpoint(exit) if exit.exception == _BP else self._debug(exit)
         return self.hit is not None
 

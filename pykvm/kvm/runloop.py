@@ -80,7 +80,7 @@ class RunLoop:
         self._c.fd = vcpu.fd
         self._c.run = vcpu.page.run
         self._c.coalesced = vcpu.page.coalesced_ring or ffi.NULL
-        self._c.routes = routes.cdata if routes is not None else ffi.NULL
+        self.use_routes(True)
         self._c.events = self._log
         self._c.events_size = EVENT_LOG_SIZE
         self._c.port_exits = self._ports
@@ -107,6 +107,10 @@ class RunLoop:
         if reason < 0:
             raise KvmIoctlError("KVM_RUN", -reason)
         return reason
+
+    def use_routes(self, on: bool) -> None:
+        """Whether C answers what `routes` says; if not, every access is Python's."""
+        self._c.routes = self._routes.cdata if on and self._routes is not None else ffi.NULL
 
     def posted_writes(self) -> Iterator[PostedWrites]:
         """What C posted and the kernel coalesced before the exit, in the guest's order."""
