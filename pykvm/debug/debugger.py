@@ -175,6 +175,9 @@ class Debugger:
                     return event
                 if traced.index in step:
                     return Event("step", traced.index, address=traced.pc)
+                traced.note_point()
+                if traced.hit is not None:
+                    return self._must_tell([traced], ())
         event = self._run(chosen, step, (), deadline)
         return event if event is not None else self._must_tell(chosen, step)
 
@@ -240,7 +243,8 @@ class Debugger:
             traced.hit = None
             # each iteration is a step, yet the breakpoint is the instruction's
             if not repeats or traced.pc != start:
-                return None
+                break
+        return None
 
     def _is_repeated_string(self, processor: int, pc: int) -> bool:
         found = self._plan.linear.peek(processor, pc, 15)

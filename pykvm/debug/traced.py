@@ -106,7 +106,7 @@ class Traced:
         self.hit = None
         self._single_step(on=step or self._plan.by_steps)
         if step or self._plan.by_steps:
-            halted_at = self._halt()
+            halted_at = self._halt(self.pc)
             if halted_at is not None:
                 self.hit = self._after_halt(halted_at)
         self._arm()
@@ -120,9 +120,13 @@ class Traced:
         if self.hit is not None:
             self.hit = self.hit._replace(address=self.pc)
         elif not self._step:
-            point = self.point_here()
-            if point is not None:
-                self.hit = Hit("breakpoint", self.pc, point)
+            self.note_point()
+
+    def note_point(self) -> None:
+        """Take it for a hit if it has come to a breakpoint, whose instruction it has not begun."""
+        point = self.point_here()
+        if point is not None:
+            self.hit = Hit("breakpoint", self.pc, point)
 
     def _arm(self, inject: DebugControl | None = None) -> None:
         """Tell KVM; after each step anew, as POPF and IRET load a TF of their own.
@@ -165,8 +169,11 @@ class Traced:
         if self._in_access:
             self.cpu.loop.kick()
         reason = self.cpu.loop.enter()
-        if self._in_access and reason == INTERRUPTED:
-            return _DEBUG
+        if reason == INTERRUPTED:
+            if self._in_access:
+                return _DEBUG
+            # INIT takes the step away, too
+            self._arm()
         self._in_access = reason in _ACCESSES
         return reason
 
@@ -215,7 +222,7 @@ class Traced:
         point = self._plan.stepped_at(pc)
         if point is not None:
             return Hit("breakpoint", pc, point)
-        halted_at = self._halt()
+        halted_at = self._halt(pc)
         if halted_at is not None:
             return self._after_halt(halted_at)
         self._arm()
@@ -228,19 +235,22 @@ class Traced:
         vcpu.set_debugregs(replace(registers, dr6=registers.dr6 & ~DR6_BITS | bits))
         self._arm(DebugControl.INJECT_DB)
 
-    def _halt(self) -> int | None:
+    def _halt(self, pc: int) -> int | None:
         """Do HLT for a host that would run over it: go behind it, and halt there.
+
+        Args:
+            pc: the linear address of the next instruction.
 
         Returns:
             the linear address behind it; None where it is another instruction, or the host's.
         """
         plan, vcpu = self._plan, self.cpu.vcpu
-        if plan.facilities.halts_in_step or not self.is_runnable:
+        if plan.facilities.halts_in_step:
+            return None
+        gpa = plan.linear.gpa(self.index, pc)
+        if gpa is None or plan.linear.read_physical(gpa, 1) != _HLT or not self.is_runnable:
             return None
         regs, sregs = vcpu.get_regs(), vcpu.get_sregs()
-        gpa = plan.linear.gpa(self.index, linear_pc(regs, sregs))
-        if gpa is None or plan.linear.read_physical(gpa, 1) != _HLT:
-            return None
         # ring 3 is not let do it (SDM vol. 2A, HLT)
         if sregs.cr0 & Cr0.PE and (sregs.ss.dpl or regs.rflags & Rflags.VM):
             return None

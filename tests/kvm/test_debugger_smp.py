@@ -10,6 +10,7 @@ import pytest
 
 from pykvm import Machine
 from pykvm.debug.debugger import Debugger, Event, Point
+from tests.support.debugged import insert
 from tests.support.processors import AP_PAGE, START_OTHERS, load
 
 pytestmark = pytest.mark.needs("msi")  # whose guest turns on an x2APIC
@@ -31,8 +32,9 @@ def two() -> Iterator[Debugger]:
     with Machine("64K", smp=2) as machine:
         load(machine, START_OTHERS + COUNT, COUNT)
         with Debugger(machine) as debugger:
-            first = debugger.cpus[1].run_until(SECOND, timeout=PATIENCE)
-            assert first == Event("breakpoint", 1, Point("software", SECOND), SECOND)
+            at = SECOND + NOP
+            first = debugger.cpus[1].run_until(at, timeout=PATIENCE)
+            assert first == Event("breakpoint", 1, Point("software", at), at)
             yield debugger
 
 
@@ -40,12 +42,10 @@ def counts(debugger: Debugger) -> list[int]:
     return [cpu.vcpu.get_regs().rbx for cpu in debugger.cpus]
 
 
-@pytest.mark.parametrize("kind", ["software", "hardware"])
+@pytest.mark.parametrize("kind", ["software", "hardware", "stepped"])
 def test_each_hit_of_both_is_told_once(kind: str) -> None:
     with two() as debugger:
-        points = [Point(kind, FIRST + NOP), Point(kind, SECOND + NOP)]
-        for point in points:
-            debugger.insert(point)
+        points = [insert(debugger, kind, loop + NOP) for loop in (FIRST, SECOND)]
         begun = counts(debugger)
         told: Counter[int] = Counter()
         while min(told[0], told[1]) < 10:
@@ -65,7 +65,7 @@ def test_a_step_leaves_the_other_one_alone() -> None:
     with two() as debugger:
         before = counts(debugger)
         addresses = [debugger.cpus[1].step(timeout=PATIENCE).address for _ in range(6)]
-        assert addresses == [SECOND + at for at in (1, 2, 0, 1, 2, 0)]
+        assert addresses == [SECOND + at for at in (2, 0, 1, 2, 0, 1)]
         assert counts(debugger) == [before[0], before[1] + 2]
 
 
@@ -95,10 +95,9 @@ def test_both_step_at_once_and_each_is_told() -> None:
 
 def test_one_steps_while_the_other_runs() -> None:
     with two() as debugger:
-        before = debugger.cpus[1].pc
         event = debugger.resume(step=[1], timeout=PATIENCE)
         assert (event.kind, event.processor) == ("step", 1)
-        assert event.address == before + 1
+        assert event.address == SECOND + NOP + 1
 
 
 def test_what_was_met_at_a_point_that_is_gone_is_not_told() -> None:

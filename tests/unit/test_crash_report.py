@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pykvm.debug.crash import code, describe_crash, registers
+from pykvm.debug.crash import code, describe_crash
 from pykvm.debug.disasm import Instruction, disassemble
+from pykvm.debug.registers import registers
 from pykvm.debug.symbols import Symbol, Symbols
 from pykvm.errors import GuestCrash
 from pykvm.x86 import Mode, Segment
