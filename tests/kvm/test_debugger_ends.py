@@ -159,11 +159,10 @@ def test_leaving_takes_all_away() -> None:
         Debugger(machine).close()
 
 
+@pytest.mark.needs("hw_breakpoint", "hw_breakpoint_long")
 def test_there_are_four_registers_and_software_gives_way() -> None:
     with debugged(COUNT) as debugger:
         debugger.insert(Point("software", JUMP))
-        if not debugger._plan.facilities.hardware:
-            pytest.skip("this host's debug registers have no effect")
         for address in range(0x2000, 0x2004):
             debugger.insert(Point("hardware", address))
         with pytest.raises(DebugError, match="no debug register is left"):

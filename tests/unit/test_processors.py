@@ -23,6 +23,7 @@ class FakeCpu:
     def __init__(self, index: int, requests: StopRequest, work: Callable[[], None]) -> None:
         self.index = index
         self.is_asleep = False
+        self.keeps_time = False
         self.sleeps = True
         self.runs = 0
         self._requests = requests
@@ -136,6 +137,31 @@ def test_controllers_that_may_wake_them_keep_them_going() -> None:
     rig = Rig(tick)
     assert rig.all.run(0) == Stop(StopReason.HALTED)
     assert rig.cpus[0].runs == 2
+
+
+def test_some_run_while_the_others_stand_still() -> None:
+    def post() -> None:
+        rig.requests.post(STOP)
+
+    rig = Rig(post, post, post)
+    assert rig.all.run(0, only=[1, 2]) == STOP
+    assert [cpu.runs for cpu in rig.cpus] == [0, 1, 1]
+    assert [cpu.keeps_time for cpu in rig.cpus] == [False, True, False]
+    assert rig.all.run(0) == STOP
+    assert [cpu.keeps_time for cpu in rig.cpus] == [True, False, False]
+    with pytest.raises(ValueError, match="no processor"):
+        rig.all.run(0, only=[3])
+    assert rig.all.run(0) == STOP
+
+
+def test_that_some_sleep_is_no_end_while_one_that_stands_still_does_not() -> None:
+    def tick() -> None:
+        rig.cpus[0].sleeps = rig.cpus[1].runs > 1
+        rig.sleep(1)
+
+    rig = Rig(nothing, tick)
+    assert rig.all.run(0, only=[1]) == Stop(StopReason.HALTED)
+    assert [cpu.runs for cpu in rig.cpus] == [0, 2]
 
 
 def test_a_handler_may_raise_while_the_others_are_awaited(monkeypatch: pytest.MonkeyPatch) -> None:

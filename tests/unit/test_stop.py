@@ -8,7 +8,7 @@ from types import FrameType
 
 import pytest
 
-from pykvm.cpu.stop import ALL_ASLEEP, Stop, StopReason, StopRequest
+from pykvm.cpu.stop import ALL_ASLEEP, TRAPPED, Stop, StopReason, StopRequest
 
 STATUS = {
     StopReason.HALTED: 0,
@@ -48,6 +48,23 @@ def test_the_first_word_counts_and_is_taken_once() -> None:
     assert request.take() is None
     request.post(SECOND)
     assert request.take() is SECOND
+
+
+@pytest.mark.parametrize("trap_first", [False, True])
+def test_that_one_is_trapped_gives_way_to_any_word(trap_first: bool) -> None:
+    """What it met is not lost: who debugs it has that."""
+    request = StopRequest()
+    if trap_first:
+        request.note_trap()
+        assert request.is_waiting
+    request.post(FIRST)
+    request.note_trap()
+    assert request.take() is FIRST
+    assert request.take() is None
+    request.suppose_asleep()
+    request.note_trap()
+    assert request.take() is TRAPPED
+    assert not request.is_waiting
 
 
 @pytest.mark.parametrize("waiting", [None, FIRST])
