@@ -90,6 +90,7 @@ class Socket:
         self._interrupts = interrupts
         self._own_disks: tuple[Disk, ...] = ()
         self._rom: mmap.mmap | None = None
+        self._rom_gpa = 0
         self.bios: Bios | None = None
         self._first_cpu: KvmCpu | None = None
 
@@ -196,6 +197,13 @@ class Socket:
             disk.close()
         self._own_disks = ()
 
+    def read_rom(self, gpa: int, length: int) -> bytes | None:
+        """Bytes of the firmware image that is plugged in; None where it is not."""
+        start = gpa - self._rom_gpa
+        if self._rom is None or start < 0 or start + length > len(self._rom):
+            return None
+        return self._rom[start : start + length]
+
     def poll(self) -> None:
         """Have the BIOS look at the clock and the host's keyboard.
 
@@ -219,7 +227,7 @@ class Socket:
         from pykvm.kvm.vm import MemoryFlag
 
         self._rom = mmap.mmap(-1, len(rom.data))
-        self._rom[:] = rom.data
+        self._rom[:], self._rom_gpa = rom.data, rom.gpa
         with ffi.from_buffer(self._rom) as window:
             address = int(ffi.cast("uintptr_t", window))
         flags = MemoryFlag.READONLY if self._vm.check(Capability.READONLY_MEM) else 0

@@ -119,6 +119,15 @@ class Loadable:
         """
         self._begin(self._socket.plan_rom(image))
 
+    def read_physical(self, gpa: int, length: int) -> bytes | None:
+        """What the guest finds in RAM, or in a firmware image's ROM, at a physical address.
+
+        None where not all of it is either.
+        """
+        if self.memory.contains(gpa, length):
+            return self.memory.read(Gpa(gpa), length)
+        return self._socket.read_rom(gpa, length)
+
     def _begin(self, start: Start) -> BootState:
         try:
             self._processors.refuse_while_running()

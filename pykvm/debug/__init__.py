@@ -1,1 +1,1 @@
-"""Looking inside: disassembly and reports of crashes."""
+"""Looking inside: the debugger, page tables, descriptor tables, disassembly, crash reports."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from pykvm.debug.points import Event, Point
+from pykvm.x86 import DescriptorTable, Mode
 
 if TYPE_CHECKING:
     from pykvm.cpu.kvm import KvmCpu
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from pykvm.debug.debugger import Debugger
     from pykvm.debug.disasm import Instruction
     from pykvm.debug.paging import Translation
+    from pykvm.debug.tables import Descriptor
 
 LONGEST_INSTRUCTION = 15
 """In bytes (SDM vol. 2A, 2.3.11)."""
@@ -85,8 +88,6 @@ class DebuggedCpu:
                 debugger.remove(ours)
 
     def _until(self, address: int, timeout: float | None) -> Event:
-        import time
-
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(deadline - time.monotonic(), 0)
@@ -122,6 +123,56 @@ class DebuggedCpu:
     def translate(self, gva: int) -> Translation:
         """The walk of its page tables for a linear address."""
         return self._debugger.translate(self.index, gva)
+
+    def gdt(self) -> list[Descriptor]:
+        """The entries of its global descriptor table, decoded."""
+        snapshot = self.snapshot()
+        return self._segments(snapshot, snapshot.gdt)
+
+    def ldt(self) -> list[Descriptor]:
+        """Those of its local descriptor table; none where it has none."""
+        snapshot = self.snapshot()
+        segment = snapshot.segments["ldt"]
+        if segment.unusable or not segment.present or not segment.selector & ~7:
+            return []
+        return self._segments(snapshot, DescriptorTable(segment.base, segment.limit))
+
+    def idt(self) -> list[Descriptor]:
+        """The entries of its interrupt descriptor table, or in real mode its vectors, decoded."""
+        from pykvm.debug.tables import interrupt_descriptors
+
+        snapshot = self.snapshot()
+        return list(interrupt_descriptors(self._read_or_none, snapshot.idt, snapshot.mode))
+
+    def _segments(self, snapshot: CpuSnapshot, table: DescriptorTable) -> list[Descriptor]:
+        from pykvm.debug.tables import segment_descriptors
+
+        is_long = snapshot.mode is Mode.LONG
+        return list(segment_descriptors(self._read_or_none, table, long=is_long))
+
+    def hexdump(self, gva: int, length: int = 128) -> str:
+        """Memory as bytes and characters, as far as it is RAM."""
+        from pykvm.debug.dump import hexdump
+
+        return "\n".join(hexdump(self._debugger.peek(self.index, gva, length), gva))
+
+    def search(self, pattern: bytes, start: int, end: int, *, limit: int = 1000) -> list[int]:
+        """The linear addresses from `start` to `end` (exclusive) at which `pattern` lies.
+
+        What is not mapped to RAM is passed over, page by page.
+
+        Args:
+            pattern: at least one byte.
+            start, end: linear.
+            limit: how many to find at the most.
+        """
+        from pykvm.debug.dump import search
+
+        return list(search(self._read_or_none, pattern, start, end, limit=limit))
+
+    def _read_or_none(self, gva: int, length: int) -> bytes | None:
+        found = self._debugger.peek(self.index, gva, length)
+        return found if len(found) == length else None
 
     def read(self, gva: int, length: int) -> bytes:
         """As `Debugger.read`."""

@@ -6,6 +6,7 @@ All stop when one does, and what has stopped the others meanwhile is told by the
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm.cpu.stop import Stop, StopReason
@@ -13,7 +14,7 @@ from pykvm.debug.cpus import DebuggedCpu
 from pykvm.debug.plan import Plan
 from pykvm.debug.points import Event, Point
 from pykvm.debug.traced import Traced
-from pykvm.errors import DebugError, GuestCrash
+from pykvm.errors import DebugError, GuestCrash, GuestMemoryError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -68,8 +69,10 @@ class Debugger:
 
     def close(self) -> None:
         """Take all points away and let the machine be as it was.  Idempotent."""
-        for point in list(self._plan.points):
-            self._plan.remove(point)
+        # the machine, and with it its memory, may be closed already
+        with suppress(GuestMemoryError):
+            for point in self.points:
+                self._plan.remove(point)
         for traced in self._traced:
             traced.release()
         self._traced = []

@@ -28,8 +28,6 @@ _CONDITION = {
 
 _LENGTH = {1: 0, 2: 1, 4: 3, 8: 2}
 
-Owner = "Point | int"
-
 
 class Loaded(NamedTuple):
     """What the processor is given.

@@ -14,11 +14,9 @@ from pykvm.memory import Gpa
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pykvm.cpu.kvm import KvmCpu
     from pykvm.debug.patches import Patches
-    from pykvm.memory import GuestMemory
+    from pykvm.machine import Machine
 
 _ADDRESS_SIZES = 0x8000_0008
 _EXTENDED_FEATURES = 0x8000_0001
@@ -29,16 +27,16 @@ class LinearMemory:
     """Reads and writes what a processor sees at linear addresses, breakpoints hidden.
 
     Args:
-        memory: the machine's.
-        cpus: its processors, none of them running while a method is called.
+        machine: whose; the processor that is asked about does not run meanwhile.
         patches: what is to be hidden.
     """
 
-    def __init__(self, memory: GuestMemory, cpus: Sequence[KvmCpu], patches: Patches) -> None:
-        self._memory = memory
-        self._cpus = cpus
+    def __init__(self, machine: Machine, patches: Patches) -> None:
+        self._memory = machine.memory
+        self._cpus = machine.cpus
         self._patches = patches
-        self._physical_bits, self._gigabyte_pages = _paging_features(cpus[0])
+        self._physical_bits, self._gigabyte_pages = _paging_features(machine.cpus[0])
+        self.read_physical = machine.read_physical
 
     def translate(self, processor: int, gva: int) -> Translation:
         """The walk of a processor's page tables, as they are now, for a linear address."""
@@ -53,12 +51,6 @@ class LinearMemory:
             self._gigabyte_pages,
         )
         return translate(self.read_physical, controls, gva)
-
-    def read_physical(self, gpa: int, length: int) -> bytes | None:
-        """Bytes of RAM; None where some of them are not."""
-        if not self._memory.contains(gpa, length):
-            return None
-        return self._memory.read(Gpa(gpa), length)
 
     def find(self, gva: int) -> Gpa | None:
         """Where in RAM the first processor that maps a linear address has it; None: nowhere."""
@@ -77,19 +69,16 @@ class LinearMemory:
         """A copy of `length` bytes.
 
         Raises:
-            TranslationError: they are not all mapped to RAM.
+            TranslationError: they are not all mapped to RAM, or to a firmware image's ROM.
         """
-        return b"".join(
-            self._patches.hide(gpa, self._memory.read(gpa, size))
-            for gpa, size in self._pieces(processor, gva, length)
-        )
+        return b"".join(self._parts(processor, gva, length))
 
     def peek(self, processor: int, gva: int, length: int) -> bytes:
-        """As `read`, as far as it is RAM: up to `length` bytes, possibly none."""
+        """As `read`, as far as that goes: up to `length` bytes, possibly none."""
         found = b""
         with suppress(TranslationError):
-            for gpa, size in self._pieces(processor, gva, length):
-                found += self._patches.hide(gpa, self._memory.read(gpa, size))
+            for part in self._parts(processor, gva, length):
+                found += part
         return found
 
     def write(self, processor: int, gva: int, data: bytes) -> None:
@@ -98,25 +87,34 @@ class LinearMemory:
         Raises:
             TranslationError: it is not all mapped to RAM; nothing is stored then.
         """
-        done = 0
-        for gpa, size in list(self._pieces(processor, gva, len(data))):
-            self._patches.write(gpa, data[done : done + size])
-            done += size
+        pieces = list(self._pieces(processor, gva, len(data)))
+        for place, gpa, size in pieces:
+            if not self._memory.contains(gpa, size):
+                raise _no_ram(place, gpa)
+        for place, gpa, size in pieces:
+            self._patches.write(Gpa(gpa), data[place - gva : place - gva + size])
 
-    def _pieces(self, processor: int, gva: int, length: int) -> Iterator[tuple[Gpa, int]]:
-        """The pages' shares of a range: where each lies in RAM, and its length."""
+    def _parts(self, processor: int, gva: int, length: int) -> Iterator[bytes]:
+        for place, gpa, size in self._pieces(processor, gva, length):
+            data = self.read_physical(gpa, size)
+            if data is None:
+                raise _no_ram(place, gpa)
+            yield self._patches.hide(gpa, data)
+
+    def _pieces(self, processor: int, gva: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """The pages' shares of a range: linear and physical address, and length, of each."""
         end = gva + length
         while gva < end:
             size = min(end - gva, PAGE_SIZE - gva % PAGE_SIZE)
             found = self.translate(processor, gva)
             if found.gpa is None:
                 raise TranslationError(f"cannot reach {gva:#x}: {found.failure}")
-            if not self._memory.contains(found.gpa, size):
-                raise TranslationError(
-                    f"cannot reach {gva:#x}: it is at {found.gpa:#x}, where there is no RAM"
-                )
-            yield Gpa(found.gpa), size
+            yield gva, found.gpa, size
             gva += size
+
+
+def _no_ram(gva: int, gpa: int) -> TranslationError:
+    return TranslationError(f"cannot reach {gva:#x}: it is at {gpa:#x}, where there is no RAM")
 
 
 def _paging_features(cpu: KvmCpu) -> tuple[int, bool]:

@@ -74,7 +74,7 @@ class Plan:
         self.points: list[Point] = []
         self.patches = Patches(machine.memory)
         self.registers = DebugRegisters()
-        self.linear = LinearMemory(machine.memory, machine.cpus, self.patches)
+        self.linear = LinearMemory(machine, self.patches)
         self.values = Values(self.linear)
         self.facilities = Facilities(machine.vm)
         self.has_apics = machine.irqchip is not None

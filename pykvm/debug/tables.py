@@ -18,13 +18,13 @@ MAX_LIMIT = 0xFFFF
 """GDTR's and IDTR's limits have 16 bits."""
 
 VECTORS = 256
-TABLE_GATE_TYPES = {5: "task gate", 6: "16-bit interrupt gate", 7: "16-bit trap gate"}
+_OLD_GATES = {5: "task gate", 6: "16-bit interrupt gate", 7: "16-bit trap gate"}
 _SYSTEM_TYPES = {
     0x1: "16-bit TSS, available",
     0x2: "LDT",
     0x3: "16-bit TSS, busy",
     0x4: "16-bit call gate",
-    **TABLE_GATE_TYPES,
+    **_OLD_GATES,
     0x9: "32-bit TSS, available",
     0xB: "32-bit TSS, busy",
     0xC: "32-bit call gate",

@@ -159,6 +159,17 @@ def test_leaving_takes_all_away() -> None:
         Debugger(machine).close()
 
 
+def test_the_machine_may_be_closed_first() -> None:
+    with nothing_left_behind():
+        machine = Machine("64K")
+        machine.load(COUNT)
+        with Debugger(machine) as debugger:
+            debugger.insert(Point("software", INC))
+            machine.close()
+        with pytest.raises(ValueError, match="closed"):
+            debugger.resume()
+
+
 @pytest.mark.needs("hw_breakpoint", "hw_breakpoint_long")
 def test_there_are_four_registers_and_software_gives_way() -> None:
     with debugged(COUNT) as debugger:

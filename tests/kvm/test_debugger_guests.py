@@ -7,6 +7,7 @@ import pytest
 from pykvm import Machine, Mode
 from pykvm.debug.debugger import Debugger, Event, Point
 from pykvm.debug.paging import PagingMode
+from pykvm.errors import TranslationError
 from pykvm.kvm.state import DebugRegs
 from pykvm.memory import Gpa
 from pykvm.x86 import Rflags
@@ -94,3 +95,45 @@ def test_disassembly_ends_with_memory() -> None:
         with Debugger(machine) as debugger:
             shown = debugger.cpus[0].disassemble(0xFFFE, 5)
             assert [i.text for i in shown] == ["nop", "nop"]
+
+
+def test_tables_and_memory_of_a_machine_in_long_mode() -> None:
+    with debugged(COUNT, Mode.LONG) as debugger:
+        cpu = debugger.cpus[0]
+        assert [entry.kind for entry in cpu.gdt()][:2] == ["empty", "64-bit code, read"]
+        assert cpu.ldt() == []
+        cpu.write(0x3FFE, b"needle")
+        assert cpu.search(b"needle", 0, 1 << 20) == [0x3FFE]
+        assert cpu.hexdump(0x4000, 4).endswith("|edle|")
+
+
+def test_a_firmware_image_is_read_and_debugged_in_its_rom() -> None:
+    image = bytearray(0x10000)
+    image[-16:-11] = bytes.fromhex(
+        "90"  # nop
+        "90"  # nop
+        "90"  # nop
+        "eb fd"  # jmp to the last nop
+    )
+    with Machine("1M") as machine:
+        machine.boot_firmware(bytes(image))
+        with Debugger(machine) as debugger:
+            cpu = debugger.cpus[0]
+            assert cpu.pc == 0xFFFF_FFF0
+            assert [i.text for i in cpu.disassemble(count=3)] == ["nop"] * 3
+            point = Point("software", 0xFFFF_FFF2)
+            debugger.insert(point)
+            for _ in range(2):
+                assert debugger.resume(timeout=PATIENCE) == Event(
+                    "breakpoint", 0, point, point.address
+                )
+            with pytest.raises(TranslationError, match="no RAM"):
+                cpu.write(0xFFFF_FFF0, b"\x90")
+
+
+def test_vectors_of_real_mode() -> None:
+    with debugged(COUNT) as debugger:
+        debugger.machine.memory.write(Gpa(4 * 0x21), bytes.fromhex("34 12 00 f0"))
+        vectors = debugger.cpus[0].idt()
+        assert len(vectors) == 256
+        assert vectors[0x21].target == (0xF000, 0x1234)

@@ -81,7 +81,13 @@ class Rig:
         self.vcpu = FakeVcpu()
         loop = SimpleNamespace(enter=lambda: 0, use_routes=lambda on: None)
         cpu = SimpleNamespace(index=0, vcpu=self.vcpu, loop=loop, on_trap=None, enter=None)
-        machine = SimpleNamespace(memory=memory, cpus=(cpu,), vm=None, irqchip=object())
+        machine = SimpleNamespace(
+            memory=memory,
+            read_physical=lambda gpa, length: memory.read(Gpa(gpa), length),
+            cpus=(cpu,),
+            vm=None,
+            irqchip=object(),
+        )
         self.plan = Plan(cast("Any", machine))
         # what KVM_GET_SREGS tells of real mode
         monkeypatch.setattr(self.plan.linear, "gpa", lambda processor, gva: Gpa(gva))
