@@ -57,7 +57,7 @@ class KvmCpu:
     Attributes:
         is_asleep: whether its last tick of this run found that it sleeps for ever.
         keeps_time: whether devices look at their clocks at its ticks.
-        enter: `loop.enter`, or what a debugger has put in its place.
+        enter: what a debugger has put in the place of `loop.enter`.
         on_trap: called in its thread, under the machine's lock, where it met what it is debugged
             for; says whether the machine shall stop.  None: it shall.
     """
@@ -76,6 +76,7 @@ class KvmCpu:
         self.index = index
         self.is_asleep = False
         self.keeps_time = index == 0
+        self.enter: Callable[[], int] | None = None
         self.on_trap: Callable[[], bool] | None = None
         self._running = self._has_run = False
         self.vcpu = Vcpu(vm, index)
@@ -90,7 +91,6 @@ class KvmCpu:
         except BaseException:
             self.vcpu.close()
             raise
-        self.enter = self.loop.enter
         self._shared = shared
         self._ports, self._mmio = shared.ports, shared.mmio
         self._requests = shared.requests
@@ -179,7 +179,8 @@ class KvmCpu:
             raise RuntimeError("the processor is running: stop it and wait for `run` to return")
 
     def _run(self, start: int, deadline: int | None) -> None:
-        loop, enter, requests = self.loop, self.enter, self._requests
+        loop, requests = self.loop, self._requests
+        enter = self.enter or loop.enter
         self._start = start
         self._arm(deadline)
         try:

@@ -160,7 +160,7 @@ class Traced:
         itself), and the next instruction would be done, too.
         """
         cpu = self.cpu
-        cpu.enter = self._enter if on else cpu.loop.enter
+        cpu.enter = self._enter if on else None
         cpu.loop.use_routes(not on)
         self._in_access = False
 

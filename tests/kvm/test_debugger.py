@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pykvm import Mode, Stop, StopReason
-from pykvm.debug.debugger import Event, Point
+from pykvm.debug.debugger import Debugger, Event
 from tests.support.debugged import (
     AFTER_INC,
     COUNT,
@@ -129,13 +129,34 @@ def test_text_on_the_serial_line_stays_whole_while_it_is_stepped() -> None:
         "eb fb"  # jmp to the out
     )
     with debugged(code) as debugger:
-        debugger.cpus[0].step(2, timeout=PATIENCE)
-        point = Point("hardware", LOAD + 6)
-        debugger.insert(point)
+        cpu = debugger.cpus[0]
+        cpu.step(2, timeout=PATIENCE)
         for end in range(1, 6):
-            assert debugger.resume(timeout=PATIENCE).kind == "breakpoint"
-            assert debugger.cpus[0].step(timeout=PATIENCE).kind == "step"
+            steps = [cpu.step(timeout=PATIENCE).address for _ in range(3)]
+            assert steps == [LOAD + at for at in (6, 8, 5)]
             assert debugger.machine.output == b"ABCDE"[:end]
+
+
+class Interrupting(Recorder):
+    """Has the debugger interrupted at the first access."""
+
+    width = 8
+
+    def __init__(self, debugger: Debugger, answer: int = 0) -> None:
+        super().__init__(answer)
+        self._debugger = debugger
+
+    def _note(self) -> None:
+        if not self.seen:
+            self._debugger.interrupt()
+
+    def read(self, offset: int, size: int) -> int:
+        self._note()
+        return super().read(offset, size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        self._note()
+        super().write(offset, size, value)
 
 
 def test_an_access_under_way_is_finished_when_all_has_stopped() -> None:
@@ -143,16 +164,55 @@ def test_an_access_under_way_is_finished_when_all_has_stopped() -> None:
         "e4 30"  # in al, 0x30
         "f4"  # hlt
     )
-
-    class Stopping(Recorder):
-        def read(self, offset: int, size: int) -> int:
-            debugger.interrupt()
-            return super().read(offset, size)
-
     with debugged(code) as debugger:
-        device = Stopping(0x77)
+        device = Interrupting(debugger, 0x77)
         debugger.machine.ports.attach(0x30, 1, device)
         assert debugger.resume(timeout=PATIENCE) == Event("interrupted", 0, address=LOAD + 2)
         assert debugger.cpus[0].vcpu.get_regs().rax & 0xFF == 0x77
         assert debugger.resume(timeout=PATIENCE).stop == Stop(StopReason.HALTED)
         assert len(device.seen) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_that_ends_at_a_breakpoint_has_met_it(kind: str) -> None:
+    code = bytes.fromhex(
+        "e4 30"  # in al, 0x30
+        "90"  # nop
+        "f4"  # hlt
+    )
+    with debugged(code) as debugger:
+        debugger.machine.ports.attach(0x30, 1, Interrupting(debugger))
+        point = insert(debugger, kind, LOAD + 2)
+        assert debugger.resume(timeout=PATIENCE).kind == "interrupted"
+        assert debugger.resume(timeout=PATIENCE) == hit(point)
+        assert debugger.resume(timeout=PATIENCE).stop == Stop(StopReason.HALTED)
+
+
+@pytest.mark.needs("mmio")
+def test_all_parts_of_an_access_are_made_before_it_is_told() -> None:
+    code = bytes.fromhex(
+        "a3 fe 0f 01 00"  # mov [0x10ffe], eax
+        "f4"  # hlt
+    )
+    with debugged(code, Mode.PROTECTED) as debugger:
+        device = Interrupting(debugger)
+        debugger.machine.mmio.attach(0x10000, 0x2000, device)
+        assert debugger.resume(timeout=PATIENCE) == Event("interrupted", 0, address=LOAD + 5)
+        assert [(offset, size) for _, offset, size, _ in device.seen] == [(0xFFE, 2), (0x1000, 2)]
+
+
+@pytest.mark.needs("rep_outs")
+def test_what_a_string_instruction_has_sent_is_what_its_count_says() -> None:
+    code = bytes.fromhex(
+        "b9 05 00"  # mov cx, 5
+        "ba 30 00"  # mov dx, 0x30
+        "f3 6e"  # rep outsb
+        "f4"  # hlt
+    )
+    with debugged(code) as debugger:
+        device = Interrupting(debugger)
+        debugger.machine.ports.attach(0x30, 1, device)
+        assert debugger.resume(timeout=PATIENCE).kind == "interrupted"
+        assert len(device.seen) + debugger.cpus[0].vcpu.get_regs().rcx == 5
+        assert debugger.resume(timeout=PATIENCE).stop == Stop(StopReason.HALTED)
+        assert len(device.seen) == 5

@@ -106,6 +106,8 @@ def test_what_was_met_at_a_point_that_is_gone_is_not_told() -> None:
         for point in points:
             debugger.insert(point)
         told = debugger.resume(timeout=PATIENCE).processor
+        while debugger._traced[1 - told].hit is None:
+            told = debugger.resume(timeout=PATIENCE).processor
         debugger.remove(points[1 - told])
         for _ in range(5):
             assert debugger.resume(timeout=PATIENCE).processor == told

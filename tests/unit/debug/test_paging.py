@@ -112,6 +112,13 @@ def test_pse_36_reaches_beyond_4_gib() -> None:
     assert found.gpa == 0x5_0052_3456
 
 
+@pytest.mark.parametrize(("bits", "fits"), [(40, True), (37, True), (36, False), (32, False)])
+def test_pse_36_has_as_many_bits_as_the_processor(bits: int, fits: bool) -> None:
+    entries = {0x1000: 1 << 22 | 0x10 << 13 | LARGE | 1}  # bit 36 of the page's address
+    found = walk(PagingMode.BITS_32, entries, 0, physical_bits=bits)
+    assert found.gpa == (0x10_0040_0000 if fits else None)
+
+
 def test_without_pse_a_pde_maps_no_page() -> None:
     entries = {0x1000: 0x2001 | LARGE, 0x2000: 0x7001}
     assert walk(PagingMode.BITS_32, entries, 0, cr4=0).gpa == 0x7000
