@@ -37,7 +37,8 @@ class Point(NamedTuple):
     def __str__(self) -> str:
         if self.is_breakpoint:
             return f"{self.kind} breakpoint at {self.address:#x}"
-        return f"{self.kind} watchpoint at {self.address:#x}, {self.size} bytes"
+        plural = "s" * (self.size > 1)
+        return f"{self.kind} watchpoint at {self.address:#x}, {self.size} byte{plural}"
 
 
 class Event(NamedTuple):
@@ -59,6 +60,16 @@ class Event(NamedTuple):
     address: int | None = None
     stop: Stop | None = None
     crash: GuestCrash | None = None
+
+    def __str__(self) -> str:
+        where = "" if self.address is None else f" at {self.address:#x}"
+        text = f"{self.kind}: processor {self.processor}{where}"
+        for detail in (self.point, self.crash):
+            if detail is not None:
+                text += f" ({detail})"
+        if self.stop is not None:
+            text += f" ({self.stop.reason.value})"
+        return text
 
 
 def check_point(point: Point) -> None:
