@@ -14,8 +14,8 @@ from pykvm.memory import Gpa
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from pykvm.cpu.kvm import KvmCpu
     from pykvm.debug.patches import Patches
+    from pykvm.kvm.vcpu import Vcpu
     from pykvm.machine import Machine
 
 _ADDRESS_SIZES = 0x8000_0008
@@ -35,7 +35,7 @@ class LinearMemory:
         self._memory = machine.memory
         self._cpus = machine.cpus
         self._patches = patches
-        self._physical_bits, self._gigabyte_pages = _paging_features(machine.cpus[0])
+        self._physical_bits, self._gigabyte_pages = paging_features(machine.cpus[0].vcpu)
         self.read_physical = machine.read_physical
 
     def translate(self, processor: int, gva: int) -> Translation:
@@ -117,9 +117,9 @@ def _no_ram(gva: int, gpa: int) -> TranslationError:
     return TranslationError(f"cannot reach {gva:#x}: it is at {gpa:#x}, where there is no RAM")
 
 
-def _paging_features(cpu: KvmCpu) -> tuple[int, bool]:
-    """MAXPHYADDR and whether there are pages of 1 GiB, as CPUID tells the guest."""
-    leaves = {entry.function: entry for entry in cpu.vcpu.get_cpuid2()}
+def paging_features(vcpu: Vcpu) -> tuple[int, bool]:
+    """MAXPHYADDR, and whether there are pages of 1 GiB, as CPUID tells the guest."""
+    leaves = {entry.function: entry for entry in vcpu.get_cpuid2()}
     sizes = leaves.get(_ADDRESS_SIZES)
     # SDM vol. 3A, 4.1.4: without the leaf it is 36 where there is PAE
     bits = 36 if sizes is None else sizes.eax & 0xFF

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pykvm.debug.linear import paging_features
 from pykvm.debug.paging import Controls, PagingMode, translate
 from pykvm.kvm.probes.bench import RAM_SIZE, TABLES, Entry, Guest
 
@@ -23,8 +24,8 @@ PAGED = [
 
 def controls_of(guest: Guest) -> Controls:
     sregs = guest.vcpu.get_sregs()
-    sizes = next(e for e in guest.vcpu.get_cpuid2() if e.function == 0x8000_0008)
-    return Controls(sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer, sizes.eax & 0xFF)
+    features = paging_features(guest.vcpu)
+    return Controls(sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer, *features)
 
 
 def read_from(guest: Guest) -> Callable[[int, int], bytes | None]:
