@@ -23,7 +23,7 @@ LAYERS = (
     ("cpu",),
     ("board", "controllers", "firmware", "loading", "parts", "stats", "machine", "manifest"),
     ("debug",),
-    ("trace",),
+    ("trace", "gdb"),
     ("bench",),
     ("cli",),
     ("__init__", "__main__"),
