@@ -27,6 +27,8 @@ class Chassis:
         machine: the one that is in; None after a restart that failed.
         restarts: how often it was replaced.
         on_room: called when `send` takes bytes again, in whichever thread finds out; or None.
+        stopping: the stop that was asked for; None if none was.
+        on_stop: called when one was, in whichever thread or signal handler asks; or None.
 
     Raises:
         Exception: what `make` has raised.
@@ -36,11 +38,12 @@ class Chassis:
         self._make = make
         self._counted = counted
         self._before: Stats | None = None
-        self._stop: Stop | None = None
         # held by `send`, so that nobody drives the lines of a machine while it is closed
         self._in_use = threading.Lock()
         self.restarts = 0
         self.on_room: Callable[[], None] | None = None
+        self.stopping: Stop | None = None
+        self.on_stop: Callable[[], None] | None = None
         self.machine: Machine | None = None
         self._put(make())
 
@@ -66,8 +69,8 @@ class Chassis:
         with self._in_use:
             self.machine = machine
         # `stop` may have found none, or may come now: one of the two sees what the other did
-        if self._stop is not None:
-            machine.stop(self._stop)
+        if self.stopping is not None:
+            machine.stop(self.stopping)
         self._tell_of_room()
 
     def _tell_of_room(self) -> None:
@@ -76,11 +79,14 @@ class Chassis:
 
     def stop(self, stop: Stop) -> None:
         """End this run and all that were to follow; from another thread or a signal handler."""
-        if self._stop is None:
-            self._stop = stop
+        if self.stopping is None:
+            self.stopping = stop
         machine = self.machine
         if machine is not None:
-            machine.stop(self._stop)
+            machine.stop(self.stopping)
+        on_stop = self.on_stop
+        if on_stop is not None:
+            on_stop()
 
     def send(self, data: bytes) -> int:
         """Give the guest `data` on COM1; returns how many bytes of it there was room for."""

@@ -22,14 +22,14 @@ exit status:
              found nothing to boot from
   126        the guest crashed
   130        Ctrl-C, or Ctrl-A x
-  143        SIGTERM or SIGHUP
+  143        SIGTERM or SIGHUP, or a debugger's kill
 A debug-exit status can collide with the others: --json tells them apart.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.cli import failure, run_options, start_up_is_over
@@ -38,11 +38,15 @@ from pykvm.errors import GuestCrash, PykvmError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import BufferSink
+    from pykvm.gdb.address import Listener
+    from pykvm.machine import Machine
     from pykvm.stats import Stats
 
 add_arguments = run_options.add_arguments
@@ -93,6 +97,11 @@ def main(args: argparse.Namespace) -> int:
     from pykvm.cli.start import require_something
 
     require_something(args)
+    if args.gdb is None and (args.wait or args.gdb_arch != "auto"):
+        from pykvm.cli.parser import make_parser
+
+        option = "--wait" if args.wait else "--gdb-arch"
+        make_parser("pykvm run", "").error(f"{option} needs --gdb")
     with OrderlySignals() as signals:
         try:
             outcome = _run_image(args, signals)
@@ -121,14 +130,15 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
-        ExitStack() as disks,
+        ExitStack() as undo,
+        _listen(args) as listener,
         SerialLine(args.serial, capture=args.json, debugcon=args.debugcon) as line,
         Chassis(
             lambda: make_machine(
                 args,
                 image,
                 files,
-                disks,
+                undo,
                 serial=line.sink,
                 debug=line.debug,
                 teletype=line.teletype,
@@ -137,7 +147,7 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             counted=counted,
         ) as chassis,
     ):
-        outcome = run_guest(chassis, line, signals, args)
+        outcome = run_guest(chassis, line, signals, args, listener)
         return outcome._replace(
             stats=chassis.stats(),
             output=line.buffer,
@@ -147,8 +157,21 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
         )
 
 
+def _listen(args: argparse.Namespace) -> AbstractContextManager[Listener | None]:
+    """Where debuggers may connect; None if none shall."""
+    if args.gdb is None:
+        return nullcontext()
+    from pykvm.gdb.address import Listener
+
+    return Listener(args.gdb)
+
+
 def run_guest(
-    chassis: Chassis, line: SerialLine, signals: OrderlySignals, args: argparse.Namespace
+    chassis: Chassis,
+    line: SerialLine,
+    signals: OrderlySignals,
+    args: argparse.Namespace,
+    listener: Listener | None = None,
 ) -> Outcome:
     """Run the guest with its serial line; afterwards the terminal is as it was."""
     from pykvm.cli.signals import StopNow
@@ -160,7 +183,8 @@ def run_guest(
         start_up_is_over()
         start = time.monotonic()
         try:
-            stop = _run_to_the_end(chassis, start, args)
+            with _runner(chassis, args, listener) as run:
+                stop = _run_to_the_end(chassis, start, args, run)
         except StopNow as now:
             stop = now.stop
         except GuestCrash as error:
@@ -178,25 +202,58 @@ def run_guest(
         signals.release()
 
 
+@contextmanager
+def _runner(
+    chassis: Chassis, args: argparse.Namespace, listener: Listener | None
+) -> Iterator[Callable[[Machine, float | None], Stop]]:
+    """What runs machines: alone, or with a debugger that may come."""
+    if listener is None:
+        yield lambda machine, timeout: machine.run(timeout)
+        return
+    from pykvm.cli.run_options import ARCHITECTURE_NAMES
+    from pykvm.cli.streams import write_error
+    from pykvm.gdb.server import GdbServer
+
+    write_error(f"gdb: target remote {listener.target}\n")
+    with GdbServer(
+        listener.socket,
+        wait=args.wait,
+        architecture=ARCHITECTURE_NAMES.get(args.gdb_arch),
+        stopping=lambda: chassis.stopping,
+        say=lambda words: write_error(f"{words}\n"),
+    ) as server:
+        chassis.on_stop = server.wake
+        try:
+            yield server.run
+        finally:
+            chassis.on_stop = None
+
+
 def _is_triple_fault(crash: GuestCrash) -> bool:
     from pykvm.cpu.causes import is_triple_fault
 
     return is_triple_fault(crash.exit)
 
 
-def _run_to_the_end(chassis: Chassis, start: float, args: argparse.Namespace) -> Stop:
+def _run_to_the_end(
+    chassis: Chassis,
+    start: float,
+    args: argparse.Namespace,
+    run: Callable[[Machine, float | None], Stop],
+) -> Stop:
     """Run the guest, and with `--reboot restart` each that follows it.
 
     Args:
         chassis: where it is.
         start: when it started (`time.monotonic`).
         args: the command line.
+        run: runs a machine.
     """
     timeout: float | None = args.timeout
     while True:
         assert chassis.machine is not None
         try:
-            stop = chassis.machine.run(timeout)
+            stop = run(chassis.machine, timeout)
             if args.reboot == "exit" or stop.reason is not StopReason.RESET:
                 return stop
         except GuestCrash as error:

@@ -9,7 +9,11 @@ from pykvm.cli.guest_options import add_guest_arguments
 if TYPE_CHECKING:
     import argparse
 
+    from pykvm.gdb.address import Address
+
 SERIAL_KINDS = ("stdio", "null", "pty")
+ARCHITECTURE_NAMES = {"i8086": "i8086", "i386": "i386", "x86-64": "i386:x86-64"}
+"""Descriptions of processors, as they are typed and as debuggers call them."""
 
 
 def add_arguments(to: argparse.ArgumentParser) -> None:
@@ -50,6 +54,27 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         help="the same if the guest crashes; into a directory as core.IMAGE.PID",
     )
     to.add_argument(
+        "--gdb",
+        type=_gdb,
+        metavar="WHERE",
+        help="[HOST:]PORT (HOST is localhost by default, PORT 0 any that is free) or unix:PATH: "
+        "let gdb or lldb debug the guest from there",
+    )
+    to.add_argument(
+        "--wait",
+        action="store_true",
+        help="with --gdb: stop at the first instruction until a debugger says how to go on",
+    )
+    to.add_argument(
+        "--gdb-arch",
+        choices=("auto", *ARCHITECTURE_NAMES),
+        default="auto",
+        metavar="ARCH",
+        help="with --gdb: auto (default; by the processor's mode when the debugger connects), "
+        "i8086, i386 or x86-64: what it is told to debug, which for a kernel of 64 bits that "
+        "begins in 32 must be x86-64",
+    )
+    to.add_argument(
         "--stats", action="store_true", help="tell exits and times on standard error at the end"
     )
     to.add_argument(
@@ -66,6 +91,17 @@ def serial(text: str) -> str:
     from argparse import ArgumentTypeError
 
     raise ArgumentTypeError(f"{text!r} is not stdio, null, pty or file:PATH")
+
+
+def _gdb(text: str) -> Address:
+    from argparse import ArgumentTypeError
+
+    from pykvm.gdb.address import parse_address
+
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def debugcon(text: str) -> str:
