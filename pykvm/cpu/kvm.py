@@ -40,6 +40,8 @@ _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
 _HLT: int = lib.KVM_EXIT_HLT
 _DEBUG: int = lib.KVM_EXIT_DEBUG
+_MSR = (lib.KVM_EXIT_X86_RDMSR, lib.KVM_EXIT_X86_WRMSR)
+_IOAPIC_EOI: int = lib.KVM_EXIT_IOAPIC_EOI
 
 
 class KvmCpu:
@@ -243,6 +245,10 @@ class KvmCpu:
         elif reason == _DEBUG:
             if self.on_trap is None or self.on_trap():
                 self._requests.note_trap()
+        elif reason in _MSR:
+            self._shared.msrs.reply(self.vcpu.page)
+        elif reason == _IOAPIC_EOI:
+            self._shared.end_of_interrupt(self.vcpu.page.details().vector)
         elif reason != EVENTS_FULL:
             self._on_rare_exit()
 
@@ -262,16 +268,10 @@ class KvmCpu:
             self._arm(deadline)
 
     def _on_rare_exit(self) -> None:
+        """What few guests ever make: only then are the exits' dataclasses imported."""
         from pykvm.cpu.causes import explain, harmless, requested_stop
-        from pykvm.kvm.exits import IoapicEoi, Rdmsr, Wrmsr
 
         exit = self.vcpu.last_exit()
-        if isinstance(exit, IoapicEoi):
-            self._shared.end_of_interrupt(exit.vector)
-            return
-        if isinstance(exit, Rdmsr | Wrmsr):
-            self._shared.msrs.reply(exit, self.vcpu.page)
-            return
         if harmless(exit):
             return
         stop = requested_stop(exit)

@@ -15,7 +15,6 @@ from pykvm._shim import lib
 from pykvm.bus import UNCLAIMED_KEPT
 
 if TYPE_CHECKING:
-    from pykvm.kvm.exits import Rdmsr, Wrmsr
     from pykvm.kvm.runpage import RunPage
     from pykvm.kvm.vm import Vm
 
@@ -92,16 +91,15 @@ class MsrSpace:
         if vm.check(lib.KVM_CAP_X86_USER_SPACE_MSR):
             self.catch(vm)
 
-    def reply(self, exit: Rdmsr | Wrmsr, page: RunPage) -> None:
-        """Answer an MSR exit on the run page it came from; the next KVM_RUN goes on from there."""
-        from pykvm.kvm.exits import Wrmsr
-
+    def reply(self, page: RunPage) -> None:
+        """Answer the MSR exit that a run page holds; the next KVM_RUN goes on from there."""
+        exit = page.details()
         try:
-            if isinstance(exit, Wrmsr):
-                self.write(exit.index, exit.value)
+            if exit.reason == lib.KVM_EXIT_X86_WRMSR:
+                self.write(exit.msr_index, exit.msr_data)
                 page.reply_msr()
             else:
-                page.reply_msr(self.read(exit.index))
+                page.reply_msr(self.read(exit.msr_index))
         except MsrRefused:
             page.reply_msr(fault=True)
 

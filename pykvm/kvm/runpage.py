@@ -51,6 +51,12 @@ class RunPage:
         start = ffi.cast("uint8_t *", self.run) + self._ring_page * PAGE_SIZE
         return ffi.cast("struct kvm_coalesced_mmio_ring *", start)
 
+    def details(self) -> Any:
+        """What stands in the page for the exit, flat: a `struct shim_details *` of its own."""
+        details = ffi.new("struct shim_details *")
+        lib.shim_details(self.run, details)
+        return details
+
     def decode(self) -> Exit:
         """The exit that KVM_RUN came back with, as a value."""
         from pykvm.kvm.decode import decode
@@ -132,8 +138,7 @@ class RunPage:
     def _reply(self, data: bytes) -> None:
         from pykvm.kvm.decode import access_data
 
-        details = ffi.new("struct shim_details *")
-        lib.shim_details(self.run, details)
+        details = self.details()
         buffer = access_data(self.run, self.size, details)
         if buffer is None or details.is_write:
             raise ValueError("the pending access is not a read")

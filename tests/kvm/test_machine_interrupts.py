@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,7 +24,6 @@ from pykvm.kvm import (
     signal_msi,
 )
 from pykvm.kvm.decode import REASONS
-from pykvm.kvm.exits import IoapicEoi
 from pykvm.layout import CMOS_IRQ, COM1, COM1_IRQ, KEYBOARD_IRQ, MOUSE_IRQ
 from pykvm.memory import Gpa
 from tests.support.processors import HALT, WAIT, X2APIC_ON
@@ -246,15 +246,10 @@ def test_what_a_split_irqchip_tells_reaches_its_owner(monkeypatch: pytest.Monkey
     )
     with Machine("64K", irqchip="split") as machine:
         cpu = machine.cpus[0]
-        enter, exits = cpu.loop.enter, [IoapicEoi(VECTOR)]
-
-        def ended() -> int:
-            if not exits:
-                return enter()
-            monkeypatch.setattr(cpu.vcpu, "last_exit", exits.pop)
-            return IOAPIC_EOI
-
-        monkeypatch.setattr(cpu.loop, "enter", ended)
+        details = SimpleNamespace(vector=VECTOR)
+        enter, reasons = cpu.loop.enter, [IOAPIC_EOI]
+        monkeypatch.setattr(cpu.vcpu.page, "details", lambda: details)
+        monkeypatch.setattr(cpu.loop, "enter", lambda: reasons.pop() if reasons else enter())
         machine.load(HALT)
         assert machine.run(timeout=10).reason is StopReason.HALTED
     assert heard == [VECTOR]
