@@ -30,7 +30,10 @@ class Accelerator(Protocol):
         """From now on, log writes of `size` bytes at `address`; deliver them in batches."""
 
     def answer_reads(self, address: int, size: int, value: int | None) -> None:
-        """From now on, answer reads of `size` bytes at `address` with `value` (None: ask)."""
+        """From now on, answer reads of `size` bytes at `address` with `value` (None: ask).
+
+        `size` may be a sum of sizes, each of which reads the value's low bytes.
+        """
 
 
 class Shortcuts:
@@ -55,7 +58,11 @@ class Shortcuts:
             self._accelerator.post_writes(self._base + offset, size, on)
 
     def answer(self, offset: int, value: int | None, size: int = 1) -> None:
-        """Let reads of `size` bytes at `offset` be answered with `value` (None: stop that)."""
+        """Let reads of `size` bytes at `offset` be answered with `value` (None: stop that).
+
+        Each call takes the place of the one before it at `offset`.  `size` may be a sum of sizes,
+        each of which reads the value's low bytes.
+        """
         if self._accelerator is not None:
             self._accelerator.answer_reads(self._base + offset, size, value)
 

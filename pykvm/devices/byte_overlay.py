@@ -57,5 +57,7 @@ class _Uncovered(Shortcuts):
             self._shortcuts.post(offset, size, on=on)
 
     def answer(self, offset: int, value: int | None, size: int = 1) -> None:
-        if size != 1 or offset not in self._covered:
+        if offset in self._covered:
+            size &= ~1
+        if size:
             self._shortcuts.answer(offset, value, size)

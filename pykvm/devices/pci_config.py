@@ -6,8 +6,8 @@ from pykvm.bus import Device, Shortcuts
 
 ADDRESS_SIZE = 4
 DATA = 4
-CLASS_SIZE = 2
-"""Kernels search by the upper half of register 8, the class, with reads of this size."""
+DATA_READS = {0: 1 | 2 | 4, 1: 1, 2: 1 | 2, 3: 1}
+"""The aligned reads of the data port: by offset, a sum of sizes."""
 ADDRESS_BITS = 0x80FFFFFC
 """Enable, bus, device, function and register; the address port's other bits always read 0."""
 
@@ -29,8 +29,8 @@ class PciConfig(Device):
     def connect(self, shortcuts: Shortcuts) -> None:
         """A search for devices, some hundred accesses, needs no Python: nothing answers."""
         shortcuts.post(0, ADDRESS_SIZE)
-        shortcuts.answer(DATA, (1 << 32) - 1, 4)
-        shortcuts.answer(DATA + CLASS_SIZE, (1 << 16) - 1, CLASS_SIZE)
+        for offset, sizes in DATA_READS.items():
+            shortcuts.answer(DATA + offset, (1 << 32) - 1, sizes)
 
     def read(self, offset: int, size: int) -> int:
         """The address latch, or all ones."""

@@ -85,7 +85,8 @@ class _Space:
     def answer_reads(self, address: int, size: int, value: int | None) -> None:
         """Answer reads of `size` bytes at `address` with `value` (None: ask Python).
 
-        One size at a time has an answer; others go to Python.
+        `size` may be a sum of sizes, each of which reads the value's low bytes; all others go to
+        Python.
         """
         if value is None:
             self._set(address, False, lib.SHIM_PYTHON, size, 0)

@@ -116,6 +116,13 @@ def test_a_read_is_answered_until_the_answer_is_taken_back(bare: Bare) -> None:
     assert io_exit(bare) == {"is_write": 0, "size": 2, "count": 1, "address": PORT}
 
 
+def test_an_answer_may_be_for_several_sizes(bare: Bare) -> None:
+    bare.routes.ports.answer_reads(PORT, 1 | 2, 0xDEADBEEF)
+    bare.load(IN_THEN_HALT)
+    assert bare.enter() == lib.KVM_EXIT_HLT
+    assert bare.cpu.vcpu.get_regs().rax == 0xBEEF
+
+
 def test_dropped_writes_leave_no_trace_but_the_count(bare: Bare) -> None:
     bare.routes.ports.drop_writes(PORT, 1)
     bare.load(OUT_THEN_HALT)

@@ -19,10 +19,10 @@ class FakeAccelerator:
             self.posted.discard((address, size))
 
     def answer_reads(self, address: int, size: int, value: int | None) -> None:
-        if value is None:
-            self.answers.pop((address, size), None)
-        else:
-            self.answers[address, size] = value
+        for one in (1, 2, 4, 8):
+            self.answers.pop((address, one), None)
+            if value is not None and size & one:
+                self.answers[address, one] = value & (1 << 8 * one) - 1
 
 
 class Guest:
