@@ -106,9 +106,10 @@ def _map_huge(size: int) -> _Mapping:
 
 
 def _address(pages: mmap.mmap) -> int:
-    import ctypes
+    from _cffi_backend import FFI  # there already where a guest runs; ctypes would be felt
 
-    return ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    with FFI().from_buffer(pages) as start:
+        return int(FFI().cast("uintptr_t", start))
 
 
 class GuestMemory:
