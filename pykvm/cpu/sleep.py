@@ -33,6 +33,8 @@ def sleeps_for_ever(vcpu: Vcpu) -> bool:
     Args:
         vcpu: out of KVM_RUN, on a VM with local APICs in the kernel.
     """
+    if vcpu.page.if_flag:
+        return False  # as KVM_RUN left it; INIT clears it.  Most ticks of a guest end here
     state = ffi.new("struct kvm_mp_state *")
     # that also has a pending INIT or SIPI done, as the next KVM_RUN would
     ioctl.call(vcpu.fd, "KVM_GET_MP_STATE", state)

@@ -9,6 +9,7 @@ import pytest
 from pykvm import Machine, Stop, StopReason
 from pykvm.kvm import (
     IrqChip,
+    ioctl,
 )
 from pykvm.kvm.decode import REASONS
 from pykvm.layout import COM1_IRQ
@@ -26,6 +27,18 @@ def test_halting_with_interrupts_on_is_not_the_end(irqchip: str) -> None:
     with Machine("64K", irqchip=irqchip) as machine:
         machine.load(WAIT)
         assert machine.run(timeout=0.1).reason is StopReason.TIMEOUT
+
+
+def test_whoever_takes_interrupts_is_known_to_wake_without_an_ioctl(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Machine("64K") as machine:
+        machine.load(WAIT)
+        assert machine.run(timeout=0.1).reason is StopReason.TIMEOUT
+        asked: list[str] = []
+        monkeypatch.setattr(ioctl, "call", lambda fd, name, argument=0: asked.append(name))
+        assert not machine.cpus[0].sleeps_for_ever()
+        assert asked == []
 
 
 @pytest.mark.parametrize("irqchip", ["kernel", "split", "none"])
