@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 TICK_NS = 10_000_000
 """How long a posted write or a signal to the process may wait for Python, in ns."""
 
+SLEEPER_TICK_NS = 16 * TICK_NS
+"""Up to this grow the ticks of a processor that waits for another one to wake it: 254 of them would
+else take the host from the one that runs.  The first has devices to serve, and keeps its own."""
+
 FIRST_TICK_NS = 500_000
 """With an APIC in the kernel, a tick is also what finds that the guest has halted for good.  So
 that this takes but a fraction of a short run, ticks come at first after half the time so far."""
@@ -100,6 +104,7 @@ class KvmCpu:
         self._has_apic = shared.has_apics
         self._is_one_of_many = not alone
         self._start = 0
+        self._tick = TICK_NS
         self._thread = 0
 
     def settle(self) -> None:
@@ -183,7 +188,7 @@ class KvmCpu:
     def _run(self, start: int, deadline: int | None) -> None:
         loop, requests = self.loop, self._requests
         enter = self.enter or loop.enter
-        self._start = start
+        self._start, self._tick = start, TICK_NS
         self._arm(deadline)
         try:
             while not requests.is_waiting:
@@ -206,11 +211,11 @@ class KvmCpu:
     def _arm(self, deadline: int | None) -> None:
         """Have the loop return at the next tick, or at the deadline if that comes first."""
         now = time.monotonic_ns()
-        wait = TICK_NS
+        wait = self._tick
         if self._has_apic:
-            wait = min(max(FIRST_TICK_NS, (now - self._start) // 2), TICK_NS)
+            wait = min(max(FIRST_TICK_NS, (now - self._start) // 2), wait)
         first = now + wait if deadline is None else min(deadline, now + wait)
-        self.loop.set_timer(max(first, 1), TICK_NS)
+        self.loop.set_timer(max(first, 1), self._tick)
 
     def _deliver_posted(self) -> None:
         for writes in self.loop.posted_writes():
@@ -263,9 +268,15 @@ class KvmCpu:
             self.is_asleep = self.sleeps_for_ever()
             if self.is_asleep:
                 self._shared.on_sleep()
+        before, self._tick = self._tick, self._next_tick()
         young = self._has_apic and now - self._start < 2 * TICK_NS
-        if young or (deadline is not None and deadline - now < TICK_NS):
+        if young or self._tick != before or (deadline is not None and deadline - now < self._tick):
             self._arm(deadline)
+
+    def _next_tick(self) -> int:
+        if self.is_asleep and self.index:
+            return min(2 * self._tick, SLEEPER_TICK_NS)
+        return TICK_NS
 
     def _on_rare_exit(self) -> None:
         """What few guests ever make: only then are the exits' dataclasses imported."""

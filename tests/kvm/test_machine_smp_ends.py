@@ -8,9 +8,10 @@ import threading
 import pytest
 
 from pykvm import Device, GuestCrash, Machine, Stop, StopReason
+from pykvm.cpu.kvm import TICK_NS
 from pykvm.debug.crash import describe_crash
 from pykvm.errors import KvmIoctlError, MachineError, SinkError
-from pykvm.kvm import Capability, System, ioctl
+from pykvm.kvm import Capability, MpState, System, ioctl
 from tests.support.leaks import nothing_left_behind
 from tests.support.processors import HALT, OUT_30, OUT_30_FOR_EVER, START_OTHERS, load
 from tests.support.small_guests import SPIN, Recorder
@@ -28,6 +29,25 @@ def test_the_timeout_ends_all_that_spin() -> None:
     with nothing_left_behind(), Machine("64K", smp=4) as machine:
         load(machine, START_OTHERS + SPIN, SPIN)
         assert machine.run(timeout=0.1).reason is StopReason.TIMEOUT
+
+
+def test_ticks_of_those_that_wait_to_be_woken_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """254 of them would else keep the host from the first, whose ticks stay."""
+    with Machine("64K", smp=2) as machine:
+        first, other = machine.cpus
+        intervals: dict[int, list[int]] = {0: [], 1: []}
+        for cpu in machine.cpus:
+            kept = intervals[cpu.index]
+            monkeypatch.setattr(cpu.loop, "set_timer", lambda _, tick, kept=kept: kept.append(tick))
+        first.vcpu.set_mp_state(MpState.INIT_RECEIVED)
+        for _ in range(8):
+            first._on_tick(None)
+            other._on_tick(None)
+        assert first.is_asleep
+        assert other.is_asleep
+        other.vcpu.set_mp_state(MpState.RUNNABLE)
+        other._on_tick(None)
+    assert intervals == {0: [], 1: [n * TICK_NS for n in (2, 4, 8, 16, 1)]}
 
 
 def test_the_budget_is_one_for_all() -> None:
