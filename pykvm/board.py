@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykvm import layout
 from pykvm.cpu.stop import Stop, StopReason
@@ -21,6 +21,7 @@ from pykvm.devices.post import Post
 from pykvm.devices.reset_control import ResetControl
 from pykvm.devices.uart16550 import Uart16550
 from pykvm.irq import IrqLine
+from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

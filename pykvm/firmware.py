@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykvm._shim import ffi
 from pykvm.boot.flat import is_boot_sector
@@ -15,6 +15,7 @@ from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import BIOS_AREA_END, BIOS_TRAP
 from pykvm.memory import Gpa
+from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

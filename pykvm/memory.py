@@ -13,10 +13,11 @@ import re
 import struct
 from contextlib import suppress
 from errno import ENXIO
-from typing import TYPE_CHECKING, NamedTuple, NewType
+from typing import TYPE_CHECKING, NewType
 
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END, MIB
+from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ Nothing here knows KVM.  A test compares the bits with the kernel's own header
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+
+from pykvm.named import NamedTuple
 
 PAGE_SIZE = 4096
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from pykvm import layout
 from pykvm.boot.acpi_dsdt import MAX_CPUS, dsdt
@@ -12,6 +11,7 @@ from pykvm.boot.acpi_header import OEM_ID, system_table
 from pykvm.boot.acpi_madt import madt
 from pykvm.boot.checksum import with_checksum
 from pykvm.boot.state import Piece
+from pykvm.named import NamedTuple
 
 RSDP_REVISION = 2
 RSDP_SIZE = 36

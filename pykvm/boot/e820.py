@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple
 
 from pykvm.layout import (
     BIOS_AREA_END,
@@ -19,6 +18,7 @@ from pykvm.layout import (
     LOCAL_APIC,
     LOW_RAM_END,
 )
+from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE
 
 USABLE = 1

@@ -6,12 +6,12 @@ Source: System V ABI, edition 4.1, chapters 4 and 5 (header, program header).
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from pykvm.boot.request import Request
 from pykvm.boot.state import BootState, Piece
 from pykvm.boot.tables import SELECTORS, Selectors, long_state, protected_state
 from pykvm.errors import ImageError
+from pykvm.named import NamedTuple
 from pykvm.x86 import Mode
 
 _CLASS32, _CLASS64 = 1, 2

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pykvm.boot.e820 import RESERVED, Range
 from pykvm.boot.kinds import is_kernel
 from pykvm.boot.state import Piece
 from pykvm.layout import BIOS_AREA_END
+from pykvm.named import NamedTuple
 
 
 class Firmware(NamedTuple):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import NamedTuple
 
 from pykvm.boot.bios_data import put_bios_data
 from pykvm.boot.e820 import memory_map
@@ -27,6 +26,7 @@ from pykvm.boot.tables import LINUX_SELECTORS, long_state, protected_state, ram_
 from pykvm.boot.zero_page import HEADER_AT, LOADED_HIGH, SIZE, Parameters, zero_page
 from pykvm.errors import ImageError
 from pykvm.layout import MIB
+from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE, Mode
 
 _LOAD_ADDRESS = MIB

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
 from pykvm.boot.image import read_image
 from pykvm.boot.request import Module
 from pykvm.errors import ImageError
+from pykvm.named import NamedTuple
 
 _SINGLE_COMMA = re.compile("(?<!,),(?!,)")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykvm.errors import ImageError
+from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
     from pykvm.boot.e820 import Range

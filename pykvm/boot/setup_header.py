@@ -7,11 +7,11 @@ asm/bootparam.h (`struct setup_header`).
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from pykvm.boot.zero_page import HEADER_AT, HEADER_END_MAX, LOADED_HIGH
 from pykvm.errors import ImageError
 from pykvm.layout import MIB
+from pykvm.named import NamedTuple
 
 XLF_KERNEL_64 = 1 << 0
 XLF_CAN_BE_LOADED_ABOVE_4G = 1 << 1

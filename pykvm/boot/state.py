@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from pykvm.named import NamedTuple
 from pykvm.x86 import Cr0, DescriptorTable, Mode, Rflags, Segment, real_segment
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from pykvm.boot.e820 import Range
+from pykvm.named import NamedTuple
 
 SIZE = 4096
 HEADER_AT = 0x1F1

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pykvm.cli.streams import STANDARD_OUTPUT, complain
 from pykvm.errors import PykvmError
+from pykvm.named import NamedTuple
 
 EXIT_FAILURE = 125
 EXIT_INTERRUPTED = 130

@@ -30,11 +30,12 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykvm.cli import failure, run_options, start_up_is_over
 from pykvm.cpu.stop import EXIT_CRASH, Stop, StopReason
 from pykvm.errors import GuestCrash, PykvmError
+from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
     import argparse

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykvm.errors import DiskError, ImageError, MachineError
 from pykvm.layout import DEFAULT_RAM
+from pykvm.named import NamedTuple
 from pykvm.x86 import Mode
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from pykvm.devices.debug_exit import exit_status
+from pykvm.named import NamedTuple
 
 EXIT_TIMEOUT = 124
 EXIT_NOT_BOOTED = 125

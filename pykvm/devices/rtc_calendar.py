@@ -6,7 +6,7 @@ stands until a carry reaches it and is then normalised.  Nothing here fails for 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pykvm.named import NamedTuple
 
 SECONDS_PER_DAY = 86400
 

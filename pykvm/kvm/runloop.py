@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError, PykvmError
+from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
     from pykvm.kvm.recorder import Recorder

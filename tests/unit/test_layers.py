@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pykvm"
 
 LAYERS = (
+    ("named",),
     ("errors", "layout", "x86"),
     ("_shim", "kvm"),
     ("bus", "irq", "memory"),
@@ -30,7 +31,7 @@ LAYERS = (
 )
 """The rooms (the first part of a module's name below `pykvm`), lowest first."""
 
-PURE = ("errors", "layout", "x86", "bus", "irq", "memory", "devices", "boot", "bios")
+PURE = ("named", "errors", "layout", "x86", "bus", "irq", "memory", "devices", "boot", "bios")
 """Rooms that know neither the extension nor the KVM API."""
 
 UPWARD_TYPES = {("errors", "cpu.snapshot")}
@@ -194,6 +195,24 @@ def test_running_a_guest_imports_nothing_heavy() -> None:
     command = [sys.executable, "-c", program]
     told = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
     assert told.stdout == "[]\n"
+
+
+def test_running_a_guest_defines_cheap_named_tuples() -> None:
+    """Those of `pykvm.named`: the ones of `typing` remember their base."""
+    pytest.importorskip("pykvm._shim")
+    program = (
+        "import sys\n"
+        "import pykvm.cli.run, pykvm.cli.start, pykvm.cli.serial, pykvm.machine\n"
+        "import pykvm.boot.acpi, pykvm.boot.linux, pykvm.kvm.interrupts\n"
+        "for name, module in list(sys.modules.items()):\n"
+        "    for what, value in vars(module).items() if name.startswith('pykvm') else ():\n"
+        "        if isinstance(value, type) and value.__module__ == name\\\n"
+        "                and issubclass(value, tuple) and hasattr(value, '__orig_bases__'):\n"
+        "            print(name, what)\n"
+    )
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True)
+    assert told.stdout == ""
 
 
 def test_no_file_is_longer_than_one_sitting() -> None:
