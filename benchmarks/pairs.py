@@ -55,6 +55,11 @@ def compare(subject: Measure, reference: Measure, pairs: int) -> Comparison:
     )
 
 
+def users_environment() -> dict[str, str]:
+    """This process's environment, in which Python caches bytecode, as it does for a user."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 def host_line() -> str:
     """The facts without which a figure means nothing, in one line."""
     names = [

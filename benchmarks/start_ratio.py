@@ -7,13 +7,12 @@ Run it with the Python that pykvm is installed for.  Bytecode is cached, as afte
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from pairs import compare, host_line, verdict
+from pairs import compare, host_line, users_environment, verdict
 
 PAIRS = 40
 GOAL = 4.0
@@ -23,7 +22,7 @@ PYKVM = Path(sys.executable).with_name("pykvm")
 
 def seconds(*command: str | Path) -> float:
     """Run a command to its end, its output thrown away."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment = users_environment()
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     return time.perf_counter() - start
