@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from pykvm._shim import ffi, lib
 from pykvm.cpu.entry import load_state
 from pykvm.cpu.sleep import sleeps_for_ever
 from pykvm.cpu.stop import Stop, StopReason
+from pykvm.cpu.ticks import Ticks
 from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
 from pykvm.kvm.runloop import BUDGET_SPENT, EVENTS_FULL, INTERRUPTED, NO_BUDGET, RunLoop
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from pykvm.cpu.snapshot import CpuSnapshot
     from pykvm.kvm.exits import Exit
     from pykvm.kvm.vm import Vm
-
-TICK_NS = 10_000_000
-"""How long a posted write or a signal to the process may wait for Python, in ns."""
-
-SLEEPER_TICK_NS = 16 * TICK_NS
-"""Up to this grow the ticks of a processor that waits for another one to wake it: 254 of them would
-else take the host from the one that runs.  The first has devices to serve, and keeps its own."""
-
-FIRST_TICK_NS = 500_000
-"""With an APIC in the kernel, a tick is also what finds that the guest has halted for good.  So
-that this takes but a fraction of a short run, ticks come at first after half the time so far."""
 
 SETTLING_EXITS = 4096
 """More exits than any string instruction takes in real mode."""
@@ -103,8 +92,7 @@ class KvmCpu:
         self._lock = shared.lock
         self._has_apic = shared.has_apics
         self._is_one_of_many = not alone
-        self._start = 0
-        self._tick = TICK_NS
+        self._ticks = Ticks(self.loop.set_timer, begins_fast=shared.has_apics)
         self._thread = 0
 
     def settle(self) -> None:
@@ -188,8 +176,7 @@ class KvmCpu:
     def _run(self, start: int, deadline: int | None) -> None:
         loop, requests = self.loop, self._requests
         enter = self.enter or loop.enter
-        self._start, self._tick = start, TICK_NS
-        self._arm(deadline)
+        self._ticks.begin(start, deadline)
         try:
             while not requests.is_waiting:
                 reason = enter()
@@ -201,21 +188,12 @@ class KvmCpu:
                     elif reason == _MMIO:
                         self._dispatch(self._mmio)
                     else:
-                        self._handle(reason, deadline)
+                        self._handle(reason)
         finally:
             loop.stop_timer()
             # what is left when KVM_RUN failed, or a signal handler raised
             with self._lock:
                 self._deliver_posted()
-
-    def _arm(self, deadline: int | None) -> None:
-        """Have the loop return at the next tick, or at the deadline if that comes first."""
-        now = time.monotonic_ns()
-        wait = self._tick
-        if self._has_apic:
-            wait = min(max(FIRST_TICK_NS, (now - self._start) // 2), wait)
-        first = now + wait if deadline is None else min(deadline, now + wait)
-        self.loop.set_timer(max(first, 1), self._tick)
 
     def _deliver_posted(self) -> None:
         for writes in self.loop.posted_writes():
@@ -239,10 +217,10 @@ class KvmCpu:
         else:
             data[:] = bus.read_block(address, size, count)
 
-    def _handle(self, reason: int, deadline: int | None) -> None:
+    def _handle(self, reason: int) -> None:
         """What is neither I/O nor MMIO: a reason to stop, a crash, or nothing."""
         if reason == INTERRUPTED:
-            self._on_tick(deadline)
+            self._on_tick()
         elif reason == _HLT:
             self._requests.post(Stop(StopReason.HALTED))
         elif reason == BUDGET_SPENT:
@@ -257,9 +235,8 @@ class KvmCpu:
         elif reason != EVENTS_FULL:
             self._on_rare_exit()
 
-    def _on_tick(self, deadline: int | None) -> None:
-        now = time.monotonic_ns()
-        if deadline is not None and now >= deadline:
+    def _on_tick(self) -> None:
+        if self._ticks.is_over:
             self._requests.post(Stop(StopReason.TIMEOUT))
             return
         if self.keeps_time:
@@ -268,15 +245,7 @@ class KvmCpu:
             self.is_asleep = self.sleeps_for_ever()
             if self.is_asleep:
                 self._shared.on_sleep()
-        before, self._tick = self._tick, self._next_tick()
-        young = self._has_apic and now - self._start < 2 * TICK_NS
-        if young or self._tick != before or (deadline is not None and deadline - now < self._tick):
-            self._arm(deadline)
-
-    def _next_tick(self) -> int:
-        if self.is_asleep and self.index:
-            return min(2 * self._tick, SLEEPER_TICK_NS)
-        return TICK_NS
+        self._ticks.go_on(asleep=self.is_asleep and not self.keeps_time)
 
     def _on_rare_exit(self) -> None:
         """What few guests ever make: only then are the exits' dataclasses imported."""
