@@ -13,7 +13,7 @@ from pykvm.boot.image import mode_by_name, read_start
 from pykvm.boot.kinds import is_kernel
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestMemoryError
-from pykvm.layout import BIOS_AREA_END, BIOS_TRAP
+from pykvm.layout import BIOS_AREA_END, BIOS_TRAP, CRTC, VGA_STATUS
 from pykvm.memory import Gpa
 from pykvm.named import NamedTuple
 
@@ -179,16 +179,20 @@ class Socket:
         if start.bios is not None:
             from pykvm.bios import TrapPorts
             from pykvm.bios.trap import PORTS
+            from pykvm.devices.crtc import LENGTH
 
             calls = BiosCalls(start.bios, cpus, self._lock, naps=not self._interrupts)
             self._ports.attach(BIOS_TRAP, PORTS, TrapPorts(calls.serve))
+            self._ports.attach(CRTC, LENGTH, start.bios.crtc)
+            self._ports.attach(VGA_STATUS, 1, start.bios.crtc.status)
             self.bios, self._first_cpu = start.bios, cpus[0]
 
     def unplug(self) -> None:
         """Take out what is there."""
         if self.bios is not None:
             self.bios = None
-            self._ports.detach(BIOS_TRAP)
+            for port in (BIOS_TRAP, CRTC, VGA_STATUS):
+                self._ports.detach(port)
         if self._rom is not None:
             if self._vm.fd >= 0:
                 self._vm.delete_memory_slot(ROM_SLOT)

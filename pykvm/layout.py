@@ -82,6 +82,9 @@ POST = 0x80
 PORT92 = 0x92
 DEBUGCON = 0xE9
 DEBUG_EXIT = 0xF4
+CRTC = 0x3D4
+VGA_STATUS = 0x3DA
+"""Both with a BIOS only, whose screen they are of."""
 COM1 = 0x3F8
 DEBUGCON_BIOS = 0x402
 """SeaBIOS's debug console; QEMU's `-device isa-debugcon,iobase=0x402`."""

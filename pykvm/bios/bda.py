@@ -6,7 +6,7 @@ enhanced keyboard and the EGA, from 0x84 on, as Ralf Brown's MEMORY.LST names th
 
 from __future__ import annotations
 
-from pykvm.layout import BIOS_DATA, COM1, EBDA, KIB
+from pykvm.layout import BIOS_DATA, COM1, CRTC, EBDA, KIB
 from pykvm.memory import Gpa, GuestMemory
 
 SIZE = 0x100
@@ -127,7 +127,7 @@ def initial_bda(*, floppies: int, hard_disks: int) -> bytes:
     put(VIDEO_COLUMNS, 80)
     put(VIDEO_PAGE_SIZE, 0x1000)
     put(CURSOR_SHAPE, DEFAULT_CURSOR)
-    put(CRTC_PORT, 0x3D4)
+    put(CRTC_PORT, CRTC)
     put(VIDEO_CONTROL, 0x29, 1)
     put(DISK_COUNT, hard_disks, 1)
     put(PRINTER_TIMEOUTS, 0x1414_1414, 4)
