@@ -10,12 +10,13 @@ from pykvm.errors import KvmIoctlError, MachineError
 from pykvm.irq import SharedLine
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
-from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, TIMER_IRQ
+from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, SPEAKER, TIMER_IRQ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pykvm.bus import Bus
+    from pykvm.devices.speaker import Speaker
     from pykvm.irq import IrqLine
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
 
@@ -35,9 +36,15 @@ class NoControllers:
     def __init__(self, vm: Vm) -> None:
         """Make them, before the first vCPU."""
         self.vm = vm
+        self._speaker: Speaker | None = None
 
-    def attach(self, mmio: Bus) -> None:
-        """Attach those that are devices of this process."""
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Attach those that are devices of this process, and the speaker's port, unless a PIT in
+        the kernel has it."""
+        from pykvm.devices.speaker import Speaker
+
+        self._speaker = Speaker()
+        ports.attach(SPEAKER, 1, self._speaker)
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
         """Have a line drive a global system interrupt.
@@ -57,6 +64,8 @@ class NoControllers:
 
     def copy(self, new: Self) -> None:
         """Take over the state of another VM's; lines keep their levels."""
+        if self._speaker is not None:
+            self._speaker.reset()
 
 
 class SplitControllers(NoControllers):
@@ -78,10 +87,11 @@ class SplitControllers(NoControllers):
         self._ioapic = IoApic(self._deliver, on_route_change=self._set_routes)
         self._pins: dict[int, SharedLine] = {}
 
-    def attach(self, mmio: Bus) -> None:
-        """Attach the IOAPIC."""
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Attach the IOAPIC, and the speaker's port."""
         from pykvm.devices.ioapic import LENGTH
 
+        super().attach(ports, mmio)
         mmio.attach(IOAPIC, LENGTH, self._ioapic)
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
@@ -112,6 +122,7 @@ class SplitControllers(NoControllers):
 
     def copy(self, new: Self) -> None:
         """Make the IOAPIC as new; lines keep their levels."""
+        super().copy(new)
         self._ioapic.reset()
 
     def _deliver(self, address: int, data: int) -> bool:
@@ -145,6 +156,9 @@ class KernelControllers(NoControllers):
         self._pit = Pit(self._chip)
         self.irqchip, self.pit = self._chip, self._pit
         self._lines: list[tuple[IrqLine, Callable[[bool], None]]] = []
+
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Nothing: all is in the kernel."""
 
     def _route_timer(self) -> None:
         """Lead ISA interrupt 0 to the IOAPIC's input 2, where PCs have it and the tables say so;

@@ -76,6 +76,7 @@ FIRMWARE_END = 4 * GIB
 BIOS_TRAP = 0x30
 """16 ports that no PC uses: through them the BIOS's stubs enter Python, a port a service."""
 I8042_DATA = 0x60
+SPEAKER = 0x61
 I8042_COMMAND = 0x64
 CMOS = 0x70
 POST = 0x80

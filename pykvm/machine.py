@@ -138,7 +138,7 @@ class Machine(Loadable):
                 )
             place_memory(self.vm, self.memory)
             self._controllers = controllers = KINDS[irqchip](self.vm)
-            controllers.attach(self.mmio)
+            controllers.attach(self.ports, self.mmio)
             self._socket = Socket(
                 self.vm,
                 self.memory,

@@ -51,6 +51,10 @@ class Speaker(Device):
         self._latch = 0
         self._gate_rose = 0
 
+    def reset(self) -> None:
+        """Be as after power-on: silent, the gate low."""
+        self.write(0, 1, 0)
+
     @property
     def sounding(self) -> bool:
         """Whether timer 2's square wave reaches the speaker."""
