@@ -6,6 +6,7 @@ from errno import EPERM
 from typing import TYPE_CHECKING, Self
 
 from pykvm._shim import ffi, lib
+from pykvm.boot.platform import KVM_IOAPIC_VERSION
 from pykvm.errors import KvmIoctlError, MachineError
 from pykvm.irq import SharedLine
 from pykvm.kvm import ioctl
@@ -27,11 +28,15 @@ class NoControllers:
     Attributes:
         irqchip, pit: what is in the kernel of them.
         has_apics: whether each vCPU has a local APIC in the kernel.
+        has_pics: whether there are two PICs, and a PIT.
+        ioapic_version: what the IOAPIC's version register says, in its low byte; None for none.
     """
 
     irqchip: IrqChip | SplitIrqChip | None = None
     pit: Pit | None = None
     has_apics = False
+    has_pics = False
+    ioapic_version: int | None = None
 
     def __init__(self, vm: Vm) -> None:
         """Make them, before the first vCPU."""
@@ -79,11 +84,12 @@ class SplitControllers(NoControllers):
     has_apics = True
 
     def __init__(self, vm: Vm) -> None:
-        from pykvm.devices.ioapic import IoApic
+        from pykvm.devices.ioapic import VERSION, IoApic
         from pykvm.kvm.irqchip import SplitIrqChip
 
         super().__init__(vm)
         self.irqchip = SplitIrqChip(vm)
+        self.ioapic_version = VERSION
         self._ioapic = IoApic(self._deliver, on_route_change=self._set_routes)
         self._pins: dict[int, SharedLine] = {}
 
@@ -145,7 +151,8 @@ class SplitControllers(NoControllers):
 class KernelControllers(NoControllers):
     """Two PICs, an IOAPIC, local APICs and a PIT with the speaker's port, all in the kernel."""
 
-    has_apics = True
+    has_apics = has_pics = True
+    ioapic_version = KVM_IOAPIC_VERSION
 
     def __init__(self, vm: Vm) -> None:
         from pykvm.kvm.irqchip import IrqChip, Pit

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pykvm.bios import Bios, Disk
     from pykvm.boot.firmware_image import Firmware
+    from pykvm.boot.platform import Platform
     from pykvm.boot.state import BootState
     from pykvm.bus import Bus
     from pykvm.cpu.kvm import KvmCpu
@@ -109,7 +110,7 @@ class Socket:
         start, size = read_start(image)
         return is_boot_sector(start, size) and not is_kernel(start)
 
-    def plan_image(self, image: str | os.PathLike[str] | bytes, cpus: int) -> Start:
+    def plan_image(self, image: str | os.PathLike[str] | bytes, platform: Platform) -> Start:
         """Boot an image as a disk that nobody else has; the guest cannot write it.
 
         Raises:
@@ -119,12 +120,12 @@ class Socket:
 
         disk = _disk_of(image) if isinstance(image, bytes) else Disk(image, readonly=True)
         try:
-            return self.plan_disks((disk,), cpus)._replace(own_disks=(disk,))
+            return self.plan_disks((disk,), platform)._replace(own_disks=(disk,))
         except BaseException:
             disk.close()
             raise
 
-    def plan_disks(self, disks: Sequence[Disk], cpus: int) -> Start:
+    def plan_disks(self, disks: Sequence[Disk], platform: Platform) -> Start:
         """Boot from the first disk, through pykvm's BIOS.
 
         Raises:
@@ -144,7 +145,8 @@ class Socket:
             interrupts=self._interrupts,
         )
         state = bios.state()
-        tables = firmware_tables(cpus, self._memory.size).pieces
+        platform = platform._replace(has_screen=True)
+        tables = firmware_tables(platform, self._memory.size).pieces
         return Start(state._replace(pieces=(*state.pieces, *tables)), bios)
 
     def plan_rom(self, image: bytes) -> Start:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pykvm.bios import Bios, Disk
+    from pykvm.boot.platform import Platform
     from pykvm.boot.request import Module
     from pykvm.boot.state import BootState
     from pykvm.controllers import NoControllers
@@ -32,6 +33,7 @@ class Loadable:
     memory: GuestMemory
     cpus: tuple[KvmCpu, ...]
     lock: threading.RLock
+    _platform: Platform
     _socket: Socket
     _controllers: NoControllers
     _processors: Processors
@@ -79,7 +81,7 @@ class Loadable:
             self._socket,
             image,
             self.memory.size,
-            len(self.cpus),
+            self._platform,
             mode=mode,
             load_address=load_address,
             entry=entry,
@@ -102,7 +104,7 @@ class Loadable:
             DiskError: there are too many, or one cannot be read.
             GuestMemoryError: there is less than 1 MiB of RAM.
         """
-        start = self._socket.plan_disks(disks, len(self.cpus))
+        start = self._socket.plan_disks(disks, self._platform)
         self._begin(start)
         assert start.bios is not None
         return start.bios
@@ -146,7 +148,7 @@ def plan_start(
     socket: Socket,
     image: str | os.PathLike[str] | bytes,
     ram: int,
-    cpus: int,
+    platform: Platform,
     *,
     mode: Mode | None,
     load_address: int | None,
@@ -162,11 +164,11 @@ def plan_start(
     """
     told = (mode, load_address, entry) != (None, None, None) or cmdline or modules
     if bios and not told and socket.suits(image):
-        return socket.plan_image(image, cpus)
+        return socket.plan_image(image, platform)
     state = plan_boot(
         image,
         ram,
-        cpus,
+        platform,
         mode=mode,
         load_address=load_address,
         entry=entry,
@@ -179,7 +181,7 @@ def plan_start(
 def plan_boot(
     image: str | os.PathLike[str] | bytes,
     ram: int,
-    cpus: int,
+    platform: Platform,
     *,
     mode: Mode | None,
     load_address: int | None,
@@ -187,7 +189,7 @@ def plan_boot(
     cmdline: str,
     modules: Sequence[Module],
 ) -> BootState:
-    """What starting `image` means on a machine with `ram` bytes and `cpus` processors.
+    """What starting `image` means on a machine with `ram` bytes of RAM.
 
     The other arguments are those of `Machine.load`.
 
@@ -198,7 +200,7 @@ def plan_boot(
         name, content = "", image
     else:
         name, content = os.fspath(image), read_image(image, ram)
-    firmware = firmware_for(content, cpus, ram)
+    firmware = firmware_for(content, platform, ram)
     state = boot_image(
         content,
         ram,

@@ -25,7 +25,7 @@ from pykvm.kvm.vm import Vm
 from pykvm.layout import DEFAULT_RAM
 from pykvm.loading import Loadable
 from pykvm.memory import GuestMemory, wants_huge_pages
-from pykvm.parts import make_cpus, place_memory, ram_size
+from pykvm.parts import make_cpus, place_memory, platform_of, ram_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -169,6 +169,7 @@ class Machine(Loadable):
             )
             self.cpus = make_cpus(self.vm, smp, shared, undo, model=cpu, stats=stats)
             self._processors.add(self.cpus)
+            self._platform = platform_of(self.cpus, controllers)
             self._cleanup = undo.pop_all()
 
     @property

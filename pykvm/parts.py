@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from pykvm._shim import ffi, lib
 from pykvm.cpu.kvm import KvmCpu
 from pykvm.cpu.model import CpuModel, cpuid_for
+from pykvm.cpu.topology import find_leaves
 from pykvm.errors import GuestMemoryError
+from pykvm.kvm.system import read_cpuid
 from pykvm.kvm.vm import Vm
 from pykvm.layout import IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
 from pykvm.memory import parse_size
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import ExitStack
 
+    from pykvm.boot.platform import Platform
     from pykvm.controllers import NoControllers
     from pykvm.cpu.shared import Shared
     from pykvm.memory import GuestMemory
@@ -83,6 +86,21 @@ def make_cpus(
         # The last vCPU is not in it yet, and an INIT from a guest that changes none would be lost.
         cpus[-1].vcpu.set_lapic(cpus[-1].vcpu.get_lapic())
     return tuple(cpus)
+
+
+def platform_of(cpus: Sequence[KvmCpu], controllers: NoControllers) -> Platform:
+    """What firmware's tables are to tell of a machine, as it is."""
+    from pykvm.boot.platform import Platform
+
+    table = read_cpuid(cpus[0].vcpu.fd, "KVM_GET_CPUID2")
+    _, leaf_1 = find_leaves(table, (1,))[0]
+    return Platform(
+        cpus=len(cpus),
+        signature=leaf_1.eax,
+        features=leaf_1.edx,
+        ioapic_version=controllers.ioapic_version,
+        has_pics=controllers.has_pics,
+    )
 
 
 def make_as_new(cpus: Sequence[KvmCpu], controllers: NoControllers, lock: threading.RLock) -> None:

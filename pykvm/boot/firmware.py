@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pykvm.boot.e820 import RESERVED, Range
 from pykvm.boot.kinds import is_kernel
+from pykvm.boot.platform import Platform
 from pykvm.boot.state import Piece
 from pykvm.layout import BIOS_AREA_END
 from pykvm.named import NamedTuple
@@ -27,22 +28,23 @@ class Firmware(NamedTuple):
         return tuple(Range(piece.gpa, piece.size, RESERVED) for piece in self.pieces)
 
 
-def firmware_for(image: bytes, cpus: int, ram: int) -> Firmware:
+def firmware_for(image: bytes, platform: Platform, ram: int) -> Firmware:
     """The tables that `image` gets: all of them if it is a kernel, else none.
 
     A flat image or a boot sector has RAM to itself, all of it.
 
     Args:
         image: the file's bytes.
-        cpus, ram: as for `firmware_tables`.
+        platform, ram: as for `firmware_tables`.
     """
-    return firmware_tables(cpus, ram) if is_kernel(image) else Firmware()
+    return firmware_tables(platform, ram) if is_kernel(image) else Firmware()
 
 
-def firmware_tables(cpus: int, ram: int) -> Firmware:
-    """The tables of a machine with `cpus` processors and `ram` bytes of RAM.
+def firmware_tables(platform: Platform, ram: int) -> Firmware:
+    """The tables of a machine with `ram` bytes of RAM.
 
-    Less than 1 MiB of RAM has no BIOS area: such a machine gets none.
+    Less than 1 MiB of RAM has no BIOS area: such a machine gets none.  Without APICs there are no
+    MP tables, which are about nothing else.
 
     Raises:
         ValueError: there is no processor, or more than the tables have room for.
@@ -52,5 +54,6 @@ def firmware_tables(cpus: int, ram: int) -> Firmware:
     from pykvm.boot.acpi import acpi_tables
     from pykvm.boot.mptable import mp_tables
 
-    acpi = acpi_tables(cpus)
-    return Firmware(acpi.rsdp, (*acpi.pieces, mp_tables(cpus)))
+    acpi = acpi_tables(platform)
+    mp = () if platform.ioapic_version is None else (mp_tables(platform),)
+    return Firmware(acpi.rsdp, (*acpi.pieces, *mp))

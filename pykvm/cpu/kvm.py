@@ -83,6 +83,9 @@ class KvmCpu:
             # cffi's own struct: importing `Sregs`, a dataclass, would be felt in a short run
             self._reset_sregs = ffi.new("struct kvm_sregs *")
             ioctl.call(self.vcpu.fd, "KVM_GET_SREGS", self._reset_sregs)
+            if not shared.has_apics:
+                # KVM has CPUID's APIC bit follow it, whether or not there is an APIC
+                self._reset_sregs.apic_base = 0
         except BaseException:
             self.vcpu.close()
             raise
