@@ -262,6 +262,11 @@ class Machine(Loadable):
         with self.lock:
             return self.board.serial.receive(data)
 
+    def press_power_button(self) -> None:
+        """Press the power button and let it go: a guest that listens (ACPI) switches off."""
+        with self.lock:
+            self.board.power.press_power_button()
+
     def stats(self) -> Stats:
         """Exits and times so far."""
         from pykvm.stats import collect

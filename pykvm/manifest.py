@@ -37,6 +37,8 @@ class Guest(NamedTuple):
         attach: the devices that it needs and that a plain machine lacks.
         input: what comes in on COM1.
         keys: what is typed on its BIOS's keyboard.
+        power_button: what it sends to COM1 before the power button is pressed; None: nobody
+            presses it.
         teletype: what its BIOS writes to the screen, in UTF-8; None where that does not matter.
         output: what it sends to COM1; None where `output_regex` says it.
         output_regex: matches all that it sends to COM1; None where `output` says it.
@@ -57,6 +59,7 @@ class Guest(NamedTuple):
     attach: tuple[str, ...]
     input: bytes
     keys: bytes
+    power_button: bytes | None
     teletype: bytes | None
     output: bytes | None
     output_regex: bytes | None
@@ -122,6 +125,7 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
     mode = table.take("mode", str, None)
     memory = table.take("memory", str, None)
     output = table.take("output", str, None)
+    power_button = table.take("power_button", str, None)
     teletype = table.take("teletype", str, None)
     output_regex = table.take("output_regex", str, None)
     if (output is None) == (output_regex is None):
@@ -142,6 +146,9 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
         attach=tuple(table.take_list("attach", str)),
         input=table.bytes_of("input", table.take("input", str, "")),
         keys=table.bytes_of("keys", table.take("keys", str, "")),
+        power_button=(
+            None if power_button is None else table.bytes_of("power_button", power_button)
+        ),
         teletype=None if teletype is None else teletype.encode(),
         output=None if output is None else table.bytes_of("output", output),
         output_regex=(

@@ -38,7 +38,7 @@ class Chassis:
         self._make = make
         self._counted = counted
         self._before: Stats | None = None
-        # held by `send`, so that nobody drives the lines of a machine while it is closed
+        # held by whoever touches devices, so that nobody drives lines of a closing machine
         self._in_use = threading.Lock()
         self.restarts = 0
         self.on_room: Callable[[], None] | None = None
@@ -92,6 +92,12 @@ class Chassis:
         """Give the guest `data` on COM1; returns how many bytes of it there was room for."""
         with self._in_use:
             return 0 if self.machine is None else self.machine.send(data)
+
+    def press_power_button(self) -> None:
+        """Press the power button of the machine that is in."""
+        with self._in_use:
+            if self.machine is not None:
+                self.machine.press_power_button()
 
     def stats(self) -> Stats | None:
         """Exits and times of all machines so far; None unless they are counted."""

@@ -168,11 +168,16 @@ class SerialLine:
     ) -> None:
         keyboard = None
         if interactive:
-            from pykvm.cli.terminal import Keyboard, RawTerminal, print_help
+            from pykvm.cli.terminal import KeyAction, Keyboard, RawTerminal, print_help
 
             leave = Stop(StopReason.INTERRUPTED, detail="Ctrl-A x")
-            show_help = print_help if screen is None else screen.show_help
-            keyboard = Keyboard(lambda: machine.stop(leave), show_help)
+            keyboard = Keyboard(
+                {
+                    KeyAction.LEAVE: lambda: machine.stop(leave),
+                    KeyAction.HELP: print_help if screen is None else screen.show_help,
+                    KeyAction.POWER_BUTTON: machine.press_power_button,
+                }
+            )
             self._undo.enter_context(RawTerminal(fd))
         self._undo.callback(InputPump(fd, destination, keyboard).end)
 

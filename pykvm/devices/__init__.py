@@ -59,6 +59,7 @@ _HOMES = {
     "AcpiPm": "acpi_pm",
     "ByteOverlay": "byte_overlay",
     "Cmos": "cmos",
+    "Crtc": "crtc",
     "DebugExit": "debug_exit",
     "exit_status": "debug_exit",
     "Debugcon": "debugcon",

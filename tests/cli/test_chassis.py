@@ -27,6 +27,7 @@ class Fake:
         self.board = SimpleNamespace(serial=serial)
         self.serial = serial
         self.stops: list[Stop] = []
+        self.presses = 0
         self.closed = False
 
     def stop(self, stop: Stop) -> None:
@@ -35,6 +36,10 @@ class Fake:
     def send(self, data: bytes) -> int:
         assert not self.closed
         return self.serial.receive(data)
+
+    def press_power_button(self) -> None:
+        assert not self.closed
+        self.presses += 1
 
     def close(self) -> None:
         self.closed = True
@@ -102,6 +107,16 @@ def test_what_a_guest_has_not_read_is_for_the_next_one() -> None:
     factory.chassis.restart()
     assert factory.chassis.send(b"x") == 0
     assert received(factory.made[1]) == b"bcdef"
+
+
+def test_the_power_button_is_that_of_the_machine_that_is_in() -> None:
+    factory = Factory()
+    factory.chassis.press_power_button()
+    factory.meanwhile = factory.chassis.press_power_button  # type: ignore[method-assign]
+    factory.chassis.restart()
+    factory.chassis.press_power_button()
+    factory.chassis.press_power_button()
+    assert [machine.presses for machine in factory.made] == [1, 2]
 
 
 def test_after_a_restart_room_is_told_of_as_before() -> None:

@@ -60,6 +60,20 @@ class Counter(Device):
         self.count += 1
 
 
+class Watcher(BufferSink):
+    """Keeps a guest's output, and presses its machine's power button when told to."""
+
+    def __init__(self, press_after: bytes | None) -> None:
+        super().__init__()
+        self.machine: Machine | None = None
+        self._press_after = press_after
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.data == self._press_after and self.machine is not None:
+            self.machine.press_power_button()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
     subprocess.run(["make", "-s", "-C", str(FOLDER)], check=True)
@@ -82,9 +96,15 @@ def load(machine: Machine, guest: Guest) -> None:
 )
 def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
     teletype = BufferSink()
+    serial = Watcher(guest.power_button)
     with Machine(
-        guest.memory or DEFAULT_RAM, strict=True, smp=guest.smp, teletype=teletype
+        guest.memory or DEFAULT_RAM,
+        strict=True,
+        smp=guest.smp,
+        serial=serial,
+        teletype=teletype,
     ) as machine:
+        serial.machine = machine
         for device in guest.attach:
             assert device == "scratch-mmio"
             machine.mmio.attach(SCRATCH_ADDRESS, SCRATCH_SIZE, ScratchMmio())
@@ -98,6 +118,7 @@ def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
         except GuestCrash:
             status = EXIT_CRASH
         output = machine.output
+        serial.machine = None
     if guest.output_regex is None:
         assert output == guest.output
     else:
