@@ -212,17 +212,22 @@ class Socket:
         return self._rom[start : start + length]
 
     def poll(self) -> None:
-        """Have the BIOS look at the clock and the host's keyboard.
+        """Have the BIOS look at the clock and the host's keyboard."""
+        if self.bios is not None and self._is_in_real_mode():
+            self.bios.poll()
 
-        Not while the first processor, whose tick this is, is in protected mode: then RAM may be
-        somebody's who knows of no BIOS data area.
-        """
-        if self.bios is None or self._first_cpu is None:
-            return
+    def take_keys(self) -> list[int]:
+        """Take away the keys that the guest has not read; see `Loadable.take_keys`."""
+        if self.bios is None:
+            return []
+        return self.bios.keyboard.take(from_guest=self._is_in_real_mode())
+
+    def _is_in_real_mode(self) -> bool:
+        """Whether the first processor is: in protected mode, RAM may be somebody's who knows of no
+        BIOS data area."""
         from pykvm.cpu.bios_registers import read_registers
 
-        if read_registers(self._first_cpu.vcpu) is not None:
-            self.bios.poll()
+        return self._first_cpu is not None and read_registers(self._first_cpu.vcpu) is not None
 
     def _refuse_closed(self) -> None:
         """Raise GuestMemoryError if the machine is closed."""

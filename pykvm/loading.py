@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pykvm.boot import boot_image, read_image
@@ -91,11 +92,13 @@ class Loadable:
         )
         return self._begin(start)
 
-    def boot(self, disks: Sequence[Disk]) -> Bios:
+    def boot(self, disks: Sequence[Disk], *, own: bool = False) -> Bios:
         """Boot from the first of some disks, through pykvm's BIOS, at the machine's power-on.
 
         Args:
-            disks: stay the caller's, to be closed after the machine.
+            disks: images by drive, the first of them booted from.
+            own: they are the machine's from now on, which closes them, even if it cannot boot;
+                else they stay the caller's, to be closed after the machine.
 
         Returns:
             the BIOS; it is also in `bios`, until something else is loaded.
@@ -104,8 +107,13 @@ class Loadable:
             DiskError: there are too many, or one cannot be read.
             GuestMemoryError: there is less than 1 MiB of RAM.
         """
-        start = self._socket.plan_disks(disks, self._platform)
-        self._begin(start)
+        with ExitStack() as guard:
+            if own:
+                for disk in disks:
+                    guard.callback(disk.close)
+            start = self._socket.plan_disks(disks, self._platform)
+            guard.pop_all()
+        self._begin(start._replace(own_disks=tuple(disks) if own else ()))
         assert start.bios is not None
         return start.bios
 
@@ -129,6 +137,19 @@ class Loadable:
         if self.memory.contains(gpa, length):
             return self.memory.read(Gpa(gpa), length)
         return self._socket.read_rom(gpa, length)
+
+    def take_keys(self) -> list[int]:
+        """Take away the keys that its guest has not read, for the BIOS keyboard (`Keyboard.give`)
+        of a machine that follows it; none without a BIOS.
+
+        Those in the guest's own buffer are among them unless it is in protected mode.
+
+        Raises:
+            RuntimeError: it is running.
+        """
+        self._processors.refuse_while_running()
+        with self.lock:
+            return self._socket.take_keys()
 
     def _begin(self, start: Start) -> BootState:
         try:

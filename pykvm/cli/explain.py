@@ -57,7 +57,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"stop the guest after N exits (default {DEFAULT_EXITS}, at most {MOST_EXITS})",
     )
-    to.set_defaults(timeout=DEFAULT_TIMEOUT, reboot="exit")
+    to.set_defaults(timeout=DEFAULT_TIMEOUT)
 
 
 def main(args: argparse.Namespace) -> int:

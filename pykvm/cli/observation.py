@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
@@ -54,7 +54,7 @@ def observe(args: argparse.Namespace, signals: OrderlySignals) -> tuple[tell.Sto
     image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     journal = Journal()
-    with ExitStack() as disks, SerialLine("stdio", capture=True) as line:
+    with SerialLine("stdio", capture=True) as line:
 
         def make() -> Machine:
             with journal:
@@ -62,7 +62,6 @@ def observe(args: argparse.Namespace, signals: OrderlySignals) -> tuple[tell.Sto
                     args,
                     image,
                     files,
-                    disks,
                     serial=line.sink,
                     debug=line.debug,
                     teletype=line.teletype,

@@ -100,7 +100,6 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
                 args,
                 image,
                 files,
-                undo,
                 serial=line.sink,
                 debug=line.debug,
                 teletype=line.teletype,
