@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pykvm"
 
 LAYERS = (
     ("named",),
-    ("errors", "layout", "x86"),
+    ("errors", "files", "layout", "x86"),
     ("_shim", "kvm"),
     ("bus", "irq", "memory"),
     ("devices",),
@@ -31,7 +31,19 @@ LAYERS = (
 )
 """The rooms (the first part of a module's name below `pykvm`), lowest first."""
 
-PURE = ("named", "errors", "layout", "x86", "bus", "irq", "memory", "devices", "boot", "bios")
+PURE = (
+    "named",
+    "errors",
+    "files",
+    "layout",
+    "x86",
+    "bus",
+    "irq",
+    "memory",
+    "devices",
+    "boot",
+    "bios",
+)
 """Rooms that know neither the extension nor the KVM API."""
 
 UPWARD_TYPES = {("errors", "cpu.snapshot")}
