@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pykvm.boot import boot_image, read_image
-from pykvm.boot.firmware import firmware_for
-from pykvm.firmware import Start
+from pykvm.boot.firmware_tables import tables_for
+from pykvm.firmware_socket import Start
 from pykvm.memory import Gpa
 from pykvm.parts import make_as_new
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pykvm.controllers import NoControllers
     from pykvm.cpu.kvm import KvmCpu
     from pykvm.cpu.processors import Processors
-    from pykvm.firmware import Socket
+    from pykvm.firmware_socket import Socket
     from pykvm.memory import GuestMemory
     from pykvm.x86 import Mode
 
@@ -221,7 +221,7 @@ def plan_boot(
         name, content = "", image
     else:
         name, content = os.fspath(image), read_image(image, ram)
-    firmware = firmware_for(content, platform, ram)
+    firmware = tables_for(content, platform, ram)
     state = boot_image(
         content,
         ram,

@@ -16,7 +16,7 @@ from pykvm.cpu.processors import Processors
 from pykvm.cpu.shared import Shared
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
 from pykvm.devices.sinks import BufferSink, kept
-from pykvm.firmware import Socket
+from pykvm.firmware_socket import Socket
 from pykvm.irq import Lines
 from pykvm.kvm.routes import Routes
 from pykvm.kvm.runloop import NO_BUDGET

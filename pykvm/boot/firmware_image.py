@@ -30,7 +30,7 @@ RESET_RDX = 0x600
 """The processor's signature, of which software knows family 6 at least."""
 
 
-class Firmware(NamedTuple):
+class FirmwareImage(NamedTuple):
     """An image, to be mapped and entered.
 
     Attributes:
@@ -77,7 +77,7 @@ def read_firmware(path: str | os.PathLike[str]) -> bytes:
     return image
 
 
-def boot_firmware(image: bytes, *, name: str = "the firmware") -> Firmware:
+def boot_firmware(image: bytes, *, name: str = "the firmware") -> FirmwareImage:
     """How to start a machine from a firmware image.
 
     The image ends at 4 GiB and is seen once more below 1 MiB: there it is a copy in RAM, which
@@ -94,7 +94,7 @@ def boot_firmware(image: bytes, *, name: str = "the firmware") -> Firmware:
         ImageError: its size is not one of a firmware image, or there is no code at its end.
     """
     _check(image, name)
-    return Firmware(
+    return FirmwareImage(
         data=image,
         gpa=FIRMWARE_END - len(image),
         state=BootState(

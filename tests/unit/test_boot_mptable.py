@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from pykvm.boot.firmware import firmware_tables
+from pykvm.boot.firmware_tables import firmware_tables
 from pykvm.boot.mptable import mp_tables
 from pykvm.boot.pieces import check_pieces
 from pykvm.boot.platform import Platform

@@ -22,7 +22,7 @@ LAYERS = (
     ("boot",),
     ("bios",),
     ("cpu",),
-    ("board", "controllers", "firmware", "loading", "parts", "stats", "machine", "manifest"),
+    ("board", "controllers", "firmware_socket", "loading", "parts", "stats", "machine", "manifest"),
     ("debug",),
     ("trace", "gdb"),
     ("bench",),

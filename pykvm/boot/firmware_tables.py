@@ -10,7 +10,7 @@ from pykvm.layout import BIOS_AREA_END
 from pykvm.named import NamedTuple
 
 
-class Firmware(NamedTuple):
+class FirmwareTables(NamedTuple):
     """The tables of a machine.
 
     Attributes:
@@ -28,7 +28,7 @@ class Firmware(NamedTuple):
         return tuple(Range(piece.gpa, piece.size, RESERVED) for piece in self.pieces)
 
 
-def firmware_for(image: bytes, platform: Platform, ram: int) -> Firmware:
+def tables_for(image: bytes, platform: Platform, ram: int) -> FirmwareTables:
     """The tables that `image` gets: all of them if it is a kernel, else none.
 
     A flat image or a boot sector has RAM to itself, all of it.
@@ -37,10 +37,10 @@ def firmware_for(image: bytes, platform: Platform, ram: int) -> Firmware:
         image: the file's bytes.
         platform, ram: as for `firmware_tables`.
     """
-    return firmware_tables(platform, ram) if is_kernel(image) else Firmware()
+    return firmware_tables(platform, ram) if is_kernel(image) else FirmwareTables()
 
 
-def firmware_tables(platform: Platform, ram: int) -> Firmware:
+def firmware_tables(platform: Platform, ram: int) -> FirmwareTables:
     """The tables of a machine with `ram` bytes of RAM.
 
     Less than 1 MiB of RAM has no BIOS area: such a machine gets none.  Without APICs there are no
@@ -50,10 +50,10 @@ def firmware_tables(platform: Platform, ram: int) -> Firmware:
         ValueError: there is no processor, or more than the tables have room for.
     """
     if ram < BIOS_AREA_END:
-        return Firmware()
+        return FirmwareTables()
     from pykvm.boot.acpi import acpi_tables
     from pykvm.boot.mptable import mp_tables
 
     acpi = acpi_tables(platform)
     mp = () if platform.ioapic_version is None else (mp_tables(platform),)
-    return Firmware(acpi.rsdp, (*acpi.pieces, *mp))
+    return FirmwareTables(acpi.rsdp, (*acpi.pieces, *mp))

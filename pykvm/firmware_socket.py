@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pykvm.bios import Bios, Disk
-    from pykvm.boot.firmware_image import Firmware
+    from pykvm.boot.firmware_image import FirmwareImage
     from pykvm.boot.platform import Platform
     from pykvm.boot.state import BootState
     from pykvm.bus import Bus
@@ -50,7 +50,7 @@ class Start(NamedTuple):
     state: BootState
     bios: Bios | None = None
     own_disks: tuple[Disk, ...] = ()
-    rom: Firmware | None = None
+    rom: FirmwareImage | None = None
 
     def abandon(self) -> None:
         """It is not to be."""
@@ -133,7 +133,7 @@ class Socket:
             GuestMemoryError: there is no room for a BIOS.
         """
         from pykvm.bios import Bios, assign_drives
-        from pykvm.boot.firmware import firmware_tables
+        from pykvm.boot.firmware_tables import firmware_tables
 
         self._refuse_closed()
         bios = Bios(
@@ -233,7 +233,7 @@ class Socket:
         """Raise GuestMemoryError if the machine is closed."""
         self._memory.view(Gpa(0), 1)
 
-    def _map_rom(self, rom: Firmware) -> None:
+    def _map_rom(self, rom: FirmwareImage) -> None:
         """As ROM where the host's KVM has that: writes go nowhere."""
         from pykvm.kvm.capabilities import Capability
         from pykvm.kvm.vm import MemoryFlag
