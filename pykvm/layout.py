@@ -18,6 +18,13 @@ HIGH_RAM_BASE = 4 * GIB
 MIN_RAM = 64 * KIB
 DEFAULT_RAM = 16 * MIB
 
+
+def ram_ranges(ram: int) -> tuple[tuple[int, int], ...]:
+    """Where `ram` bytes of RAM are: start and length of what is below the gap, then above it."""
+    low = min(ram, LOW_RAM_END)
+    return ((0, low), (HIGH_RAM_BASE, ram - low)) if ram > low else ((0, low),)
+
+
 # ---- boot
 FLAT_LOAD_ADDRESS = 0x1000
 """Flat images: above the real-mode interrupt vectors and the BIOS data area."""

@@ -16,7 +16,7 @@ from errno import ENXIO
 from typing import TYPE_CHECKING, NewType
 
 from pykvm.errors import GuestMemoryError
-from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END, MIB
+from pykvm.layout import MIB, ram_ranges
 from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE
 
@@ -149,10 +149,10 @@ class GuestMemory:
             if not huge:
                 self.fd = os.memfd_create("pykvm-guest-ram", os.MFD_CLOEXEC)
                 os.ftruncate(self.fd, size)
-            low = min(size, LOW_RAM_END)
-            self._add_region(Gpa(0), low, 0)
-            if size > low:
-                self._add_region(Gpa(HIGH_RAM_BASE), size - low, low)
+            offset = 0
+            for start, length in ram_ranges(size):
+                self._add_region(Gpa(start), length, offset)
+                offset += length
         except (OSError, ValueError) as error:
             self.close()
             why = error.strerror if isinstance(error, OSError) else str(error)
