@@ -182,3 +182,13 @@ def flat_data(selector: int) -> Segment:
 def real_segment(selector: int, *, code: bool = False) -> Segment:
     """A segment register as real mode loads it: base 16 times the selector, 64 KiB."""
     return Segment(base=selector << 4, selector=selector, type=CODE_TYPE if code else DATA_TYPE)
+
+
+def is_unmaskable(entry: int) -> bool:
+    """Whether an entry of an IOAPIC or of a local vector table, not masked itself, delivers SMI,
+    NMI or INIT, which RFLAGS.IF does not hold back.
+
+    Both have the delivery mode in bits 8 to 10 and the mask in bit 16 (82093AA datasheet, 3.2.4;
+    SDM vol. 3A, 11.5.1).
+    """
+    return not entry >> 16 & 1 and entry >> 8 & 7 in (2, 4, 5)
