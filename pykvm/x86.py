@@ -12,6 +12,14 @@ from pykvm.named import NamedTuple
 
 PAGE_SIZE = 4096
 
+SEGMENT_SIZE = 1 << 16
+"""Of real mode: offsets have 16 bits."""
+
+PIT_HZ = 1_193_182
+PIT_LARGEST = 1 << 16
+"""A PC's 8254 timer: how often it counts in a second, and the largest divisor, which is where a
+BIOS leaves it."""
+
 
 class Bits:
     """The base of the registers below: a class whose attributes are bits.

@@ -14,6 +14,7 @@ from pykvm.bios import status
 from pykvm.bios.geometry import SECTOR
 from pykvm.bios.transfer import Operation, Transfers
 from pykvm.memory import Gpa
+from pykvm.x86 import SEGMENT_SIZE
 
 if TYPE_CHECKING:
     from pykvm.bios.call import Call
@@ -122,7 +123,7 @@ class ExtendedDisk:
             if whole is None or size < _PACKET.size + _FLAT_ADDRESS.size:
                 return None
             address = self._memory.read_uint(Gpa(at + _PACKET.size), 8)
-        elif offset % 16 + count * SECTOR > 0x1_0000:
+        elif offset % 16 + count * SECTOR > SEGMENT_SIZE:
             address = None
         return Packet(at, count, address, lba)
 

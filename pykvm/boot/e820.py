@@ -15,6 +15,7 @@ from pykvm.layout import (
     IOAPIC,
     KVM_PAGES,
     LOCAL_APIC,
+    MIB,
     ram_ranges,
 )
 from pykvm.named import NamedTuple
@@ -89,3 +90,16 @@ def memory_map(ram: int, reserved: Iterable[Range] = ()) -> tuple[Range, ...]:
 def usable(ranges: Iterable[Range]) -> tuple[Range, ...]:
     """Those that a guest may use at once."""
     return tuple(r for r in ranges if r.type == USABLE)
+
+
+def extended_memory(ranges: Iterable[tuple[int, int, int]]) -> int:
+    """How many bytes are usable from 1 MiB on, without a gap.
+
+    Args:
+        ranges: base, size and type.
+    """
+    end = MIB
+    for base, size, kind in sorted(ranges):
+        if kind == USABLE and base <= end < base + size:
+            end = base + size
+    return end - MIB
