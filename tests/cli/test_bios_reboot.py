@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pykvm.cli import main
+from pykvm.cli.chassis import Chassis
 from tests.cli import test_bios
 from tests.cli.conftest import RESET, MakeImage, Pykvm, Start, finish, read_some
 from tests.cli.test_bios import ENTER, FRAMES, Session, ends_with, sector
@@ -81,8 +82,17 @@ def test_each_guest_has_the_disks(pykvm_command: Pykvm, tmp_path: Path) -> None:
     assert disk.read_bytes()[0x1F0] == 20
 
 
-def test_restarts_leave_nothing_behind(tmp_path: Path) -> None:
+def test_restarts_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = tmp_path / "disk.img"
+    restart = Chassis.restart
+    opened = set()
+
+    def restart_and_look(chassis: Chassis) -> None:
+        restart(chassis)
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        opened.add(sum(link.resolve() == disk for link in links))
+
+    monkeypatch.setattr(Chassis, "restart", restart_and_look)
 
     def run() -> None:
         disk.write_bytes(sector(*COUNT_ON_DISK))
@@ -92,6 +102,7 @@ def test_restarts_leave_nothing_behind(tmp_path: Path) -> None:
     run()  # imports open what stays open
     with nothing_left_behind():
         run()
+    assert opened == {1}
 
 
 @pytest.mark.needs("triple_fault")
