@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pykvm.named import NamedTuple
 
 PENTIUM_PRO = 0x600
 APIC_AND_FPU = 1 << 9 | 1 << 0
