@@ -82,6 +82,12 @@ FIRMWARE_END = 4 * GIB
 # ---- ports
 BIOS_TRAP = 0x30
 """16 ports that no PC uses: through them the BIOS's stubs enter Python, a port a service."""
+PIC = 0x20
+PIC2 = 0xA0
+PIT = 0x40
+SPEAKER = 0x61
+ELCR = 0x4D0
+"""Which interrupts are level-triggered, a byte for each PIC (ICH9 datasheet, ELCR1 and ELCR2)."""
 I8042_DATA = 0x60
 SPEAKER = 0x61
 I8042_COMMAND = 0x64
@@ -111,6 +117,7 @@ TESTDEV_MEMORY = 0xFF00_0000
 """Guest-physical; the others are ports."""
 
 # ---- interrupt lines (ISA)
+ISA_IRQS = 16
 TIMER_IRQ = 0
 KEYBOARD_IRQ = 1
 CASCADE_IRQ = 2

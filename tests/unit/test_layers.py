@@ -19,6 +19,7 @@ LAYERS = (
     ("_shim", "kvm"),
     ("bus", "irq", "memory"),
     ("devices",),
+    ("isa_interrupts",),
     ("boot",),
     ("bios",),
     ("cpu",),
@@ -43,6 +44,7 @@ PURE = (
     "devices",
     "boot",
     "bios",
+    "isa_interrupts",
 )
 """Rooms that know neither the extension nor the KVM API."""
 
