@@ -11,7 +11,7 @@ from pykvm.errors import KvmIoctlError, MachineError
 from pykvm.irq import SharedLine
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
-from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, SPEAKER, TIMER_IRQ
+from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, ISA_IRQS, SPEAKER, TIMER_IRQ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pykvm.bus import Bus
     from pykvm.devices.speaker import Speaker
     from pykvm.irq import IrqLine
+    from pykvm.isa_interrupts import IsaInterrupts
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
 
 
@@ -28,8 +29,9 @@ class NoControllers:
     Attributes:
         irqchip, pit: what is in the kernel of them.
         has_apics: whether each vCPU has a local APIC in the kernel.
-        has_pics: whether there are two PICs, and a PIT.
+        has_pics: whether there are two PICs, and a PIT, wherever.
         ioapic_version: what the IOAPIC's version register says, in its low byte; None for none.
+        isa: the PICs and the PIT, if they are devices of this process, for the processor to ask.
     """
 
     irqchip: IrqChip | SplitIrqChip | None = None
@@ -37,6 +39,7 @@ class NoControllers:
     has_apics = False
     has_pics = False
     ioapic_version: int | None = None
+    isa: IsaInterrupts | None = None
 
     def __init__(self, vm: Vm) -> None:
         """Make them, before the first vCPU."""
@@ -203,11 +206,44 @@ class KernelControllers(NoControllers):
                 drive(True)
 
 
+class UserControllers(NoControllers):
+    """Two PICs and a PIT with the speaker's port, all of this process; the kernel has nothing.
+
+    HLT leaves the guest, and what interrupts it, it is given by hand (`pykvm.cpu.injection`).
+    """
+
+    has_pics = True
+
+    def __init__(self, vm: Vm) -> None:
+        from pykvm.isa_interrupts import IsaInterrupts
+
+        super().__init__(vm)
+        self._isa = self.isa = IsaInterrupts()
+
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Attach all of them."""
+        self._isa.attach(ports)
+
+    def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
+        """Have a line drive an input of the PICs; 16 and above lead nowhere."""
+        if gsi < ISA_IRQS:
+            line.listener = lambda level: self._isa.set_input(gsi, level)
+
+    def copy(self, new: Self) -> None:
+        """Make all of them as new; lines keep their levels."""
+        self._isa.reset()
+
+
 def _irq_level(gsi: int, level: bool) -> object:
     return ffi.new("struct kvm_irq_level *", {"irq": gsi, "level": level})
 
 
-KINDS = {"kernel": KernelControllers, "split": SplitControllers, "none": NoControllers}
+KINDS = {
+    "kernel": KernelControllers,
+    "split": SplitControllers,
+    "user": UserControllers,
+    "none": NoControllers,
+}
 """By the names that users know."""
 
 MAX_PROCESSORS = 255
@@ -234,7 +270,7 @@ def check_processors(vm: Vm, count: int, kind: str) -> None:
     if not KINDS[kind].has_apics:
         raise MachineError(
             f"{count} processors need local APICs to start each other: "
-            "irqchip kernel or split, not none"
+            f"irqchip kernel or split, not {kind}"
         )
     limit = min(vm.check(lib.KVM_CAP_MAX_VCPUS) or VCPUS_UNTOLD, MAX_PROCESSORS)
     if count > limit:

@@ -59,6 +59,7 @@ class Machine(Loadable):
         stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
         irqchip: where interrupt controllers are.  "kernel": PICs, IOAPIC, local APICs and PIT, all
             in KVM.  "split": local APICs in KVM and an IOAPIC of pykvm's, neither PICs nor PIT.
+            "user": PICs and PIT of pykvm's, no APICs; a HLT that nothing can end ends the run.
             "none": no controllers, lines lead nowhere, and any HLT ends the run.
         smp: how many processors, 1 to 255 at the most; more than 1 need "kernel" or "split".  The
             guest starts the others by INIT and SIPI.
@@ -146,7 +147,7 @@ class Machine(Loadable):
                 self.lock,
                 teletype=teletype,
                 post=self._requests.post,
-                interrupts=controllers.pit is not None,
+                interrupts=controllers.has_pics,
             )
             undo.callback(self._socket.unplug)
             for gsi, pin in self._lines.shared.items():
@@ -163,6 +164,7 @@ class Machine(Loadable):
                 requests=self._requests,
                 lock=self.lock,
                 has_apics=controllers.has_apics,
+                isa=controllers.isa,
                 end_of_interrupt=controllers.end_of_interrupt,
                 on_tick=self._on_tick,
                 on_sleep=self._processors.on_sleep,

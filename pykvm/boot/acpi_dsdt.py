@@ -50,7 +50,7 @@ def _system_bus(platform: Platform) -> bytes:
             layout.KEYBOARD_IRQ,
         ),
     )
-    has_interrupts = platform.ioapic_version is not None
+    has_interrupts = platform.has_interrupts
     return aml.scope(
         "\\_SB_",
         *(_processor(cpu) for cpu in range(platform.cpus)),

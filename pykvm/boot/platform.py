@@ -18,7 +18,7 @@ class Platform(NamedTuple):
         cpus: how many processors; their APIC IDs count from 0, and the first one boots.
         signature, features: EAX and EDX of their CPUID leaf 1.
         ioapic_version: what the IOAPIC's version register says, in its low byte; None for neither
-            an IOAPIC nor local APICs, so that devices' interrupt lines lead nowhere.
+            an IOAPIC nor local APICs.
         has_pics: there are two 8259 PICs, too, and an 8254 timer.
         has_screen: there is a VGA's text screen.
     """
@@ -29,3 +29,8 @@ class Platform(NamedTuple):
     ioapic_version: int | None = KVM_IOAPIC_VERSION
     has_pics: bool = True
     has_screen: bool = False
+
+    @property
+    def has_interrupts(self) -> bool:
+        """Whether devices' interrupt lines lead anywhere."""
+        return self.has_pics or self.ioapic_version is not None

@@ -90,11 +90,12 @@ def add_guest_arguments(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument(
         "--irqchip",
-        choices=("kernel", "split", "none"),
+        choices=("kernel", "split", "user", "none"),
         default="kernel",
         metavar="WHERE",
         help="interrupt controllers: kernel (default; PICs, IOAPIC, APICs and PIT in KVM), split "
-        "(APICs in KVM, an IOAPIC of pykvm's) or none (any HLT is the end)",
+        "(APICs in KVM, an IOAPIC of pykvm's), user (PICs and PIT of pykvm's) or none (any HLT is "
+        "the end)",
     )
     to.add_argument(
         "--smp",

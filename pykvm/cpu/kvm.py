@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pykvm.boot.state import BootState
     from pykvm.bus import Bus
+    from pykvm.cpu.injection import Injector
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
     from pykvm.kvm.exits import Exit
@@ -33,6 +34,7 @@ _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
 _HLT: int = lib.KVM_EXIT_HLT
 _DEBUG: int = lib.KVM_EXIT_DEBUG
+_IRQ_WINDOW_OPEN: int = lib.KVM_EXIT_IRQ_WINDOW_OPEN
 _MSR = (lib.KVM_EXIT_X86_RDMSR, lib.KVM_EXIT_X86_WRMSR)
 _IOAPIC_EOI: int = lib.KVM_EXIT_IOAPIC_EOI
 
@@ -97,6 +99,11 @@ class KvmCpu:
         self._is_one_of_many = not alone
         self._ticks = Ticks(self.loop.set_timer, begins_fast=shared.has_apics)
         self._thread = 0
+        self._injector: Injector | None = None
+        if shared.isa is not None:
+            from pykvm.cpu.injection import Injector
+
+            self._injector = Injector(self, shared, shared.isa, self._ticks, self._on_tick)
 
     def settle(self) -> None:
         """Have KVM finish the access that the guest was stopped at; no further instruction runs.
@@ -151,6 +158,8 @@ class KvmCpu:
             from pykvm.cpu.reset import reset
 
             reset(self.vcpu, vm, has_apic=self._has_apic)
+            if self._injector is not None:
+                self._injector.reset()
             self._has_run = False
 
     def load(self, state: BootState) -> None:
@@ -177,11 +186,13 @@ class KvmCpu:
             raise RuntimeError("the processor is running: stop it and wait for `run` to return")
 
     def _run(self, start: int, deadline: int | None) -> None:
-        loop, requests = self.loop, self._requests
+        loop, requests, injector = self.loop, self._requests, self._injector
         enter = self.enter or loop.enter
         self._ticks.begin(start, deadline)
         try:
             while not requests.is_waiting:
+                if injector is not None and not injector.prepare():
+                    continue
                 reason = enter()
                 with self._lock:
                     if loop.has_posted_writes:
@@ -225,7 +236,10 @@ class KvmCpu:
         if reason == INTERRUPTED:
             self._on_tick()
         elif reason == _HLT:
-            self._requests.post(Stop(StopReason.HALTED))
+            if self._injector is None:
+                self._requests.post(Stop(StopReason.HALTED))
+            else:
+                self._injector.halt()
         elif reason == BUDGET_SPENT:
             self._requests.post(Stop(StopReason.BUDGET))
         elif reason == _DEBUG:
@@ -235,7 +249,7 @@ class KvmCpu:
             self._shared.msrs.reply(self.vcpu.page)
         elif reason == _IOAPIC_EOI:
             self._shared.end_of_interrupt(self.vcpu.page.details().vector)
-        elif reason != EVENTS_FULL:
+        elif reason not in (EVENTS_FULL, _IRQ_WINDOW_OPEN):
             self._on_rare_exit()
 
     def _on_tick(self) -> None:
@@ -270,6 +284,8 @@ class KvmCpu:
     def kick(self) -> None:
         """Make a `run` under way look at the machine's stop request; from any thread."""
         self.loop.kick()
+        if self._injector is not None:
+            self._injector.wake()
 
     def snapshot(self) -> CpuSnapshot:
         """The registers and the code at RIP, for people to read."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pykvm.bus import Bus
     from pykvm.cpu.msrs import MsrSpace
     from pykvm.cpu.stop import StopRequest
+    from pykvm.isa_interrupts import IsaInterrupts
     from pykvm.kvm.routes import Routes
     from pykvm.memory import GuestMemory
 
@@ -28,6 +29,7 @@ class Shared(NamedTuple):
         requests: where they look for stop requests, and leave their own.
         lock: held while devices are called; it serialises all processors and input threads.
         has_apics: whether each has a local APIC in the kernel.
+        isa: interrupt controllers that are devices of this process, where there are.
         end_of_interrupt: called with the vector when a split irqchip's interrupt is ended.
         on_tick: called at each tick of the first processor that runs: devices look at the clock.
         on_sleep: called at each tick that finds a processor asleep for ever.
@@ -41,6 +43,7 @@ class Shared(NamedTuple):
     requests: StopRequest
     lock: threading.RLock
     has_apics: bool
+    isa: IsaInterrupts | None
     end_of_interrupt: Callable[[int], None]
     on_tick: Callable[[], None]
     on_sleep: Callable[[], None]

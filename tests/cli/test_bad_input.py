@@ -66,6 +66,7 @@ def test_a_wrong_command_line(pykvm_command: Pykvm, words: list[str], complaint:
     ("options", "words"),
     [
         ("--smp 2 --irqchip none", "2 processors need local APICs"),
+        ("--smp 2 --irqchip user", "2 processors need local APICs"),
         ("--smp 999999", "999999 processors: this host's KVM gives a machine at most"),
     ],
 )

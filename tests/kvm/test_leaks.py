@@ -46,7 +46,9 @@ class FailAt:
         return self._real(fd, name, argument)
 
 
-@pytest.mark.parametrize(("irqchip", "smp"), [("none", 1), ("split", 1), ("kernel", 3)])
+@pytest.mark.parametrize(
+    ("irqchip", "smp"), [("none", 1), ("user", 1), ("split", 1), ("kernel", 3)]
+)
 def test_every_ioctl_may_fail(monkeypatch: pytest.MonkeyPatch, irqchip: str, smp: int) -> None:
     create_run_close(irqchip, smp)
     failed = []

@@ -219,6 +219,13 @@ def test_without_apics_there_is_no_madt_and_no_device_interrupts() -> None:
     assert told == [([(0x3F8, 8)], []), ([(0x70, 2)], []), ([(0x60, 1), (0x64, 1)], [])]
 
 
+def test_pics_alone_have_no_madt_but_devices_do_interrupt() -> None:
+    tables = read_tables(1, Platform(ioapic_version=None))[1]
+    assert b"APIC" not in tables
+    names = Aml(tables[b"DSDT"].data[36:]).names
+    assert resources(names["\\_SB_.COM1._CRS"]) == ([(0x3F8, 8)], [4])
+
+
 @pytest.mark.skipif(
     shutil.which("iasl") is None, reason="ACPICA's iasl is not installed (apt install acpica-tools)"
 )
