@@ -161,7 +161,7 @@ def test_it_is_not_misused_while_it_runs(misuse: str) -> None:
         ("none", 2, "irqchip kernel or split"),
         ("kernel", 0, "at least 1 processor"),
         ("kernel", 256, "at most 255"),
-        ("apic", 1, "kernel, split, none"),
+        ("apic", 1, "kernel, split, user, none"),
     ],
 )
 def test_what_cannot_be_is_refused(irqchip: str, smp: int, words: str) -> None:
