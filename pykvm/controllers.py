@@ -41,9 +41,8 @@ class NoControllers:
     ioapic_version: int | None = None
     isa: IsaInterrupts | None = None
 
-    def __init__(self, vm: Vm) -> None:
-        """Make them, before the first vCPU."""
-        self.vm = vm
+    def __init__(self, vm: Vm | None = None) -> None:
+        """Make them, before the first vCPU; without a VM for those that need none."""
         self._speaker: Speaker | None = None
 
     def attach(self, ports: Bus, mmio: Bus) -> None:
@@ -91,6 +90,7 @@ class SplitControllers(NoControllers):
         from pykvm.kvm.irqchip import SplitIrqChip
 
         super().__init__(vm)
+        self.vm = vm
         self.irqchip = SplitIrqChip(vm)
         self.ioapic_version = VERSION
         self._ioapic = IoApic(self._deliver, on_route_change=self._set_routes)
@@ -161,6 +161,7 @@ class KernelControllers(NoControllers):
         from pykvm.kvm.irqchip import IrqChip, Pit
 
         super().__init__(vm)
+        self.vm = vm
         self._chip = IrqChip(vm)
         self._route_timer()
         self._pit = Pit(self._chip)
@@ -214,7 +215,7 @@ class UserControllers(NoControllers):
 
     has_pics = True
 
-    def __init__(self, vm: Vm) -> None:
+    def __init__(self, vm: Vm | None = None) -> None:
         from pykvm.isa_interrupts import IsaInterrupts
 
         super().__init__(vm)
@@ -238,7 +239,7 @@ def _irq_level(gsi: int, level: bool) -> object:
     return ffi.new("struct kvm_irq_level *", {"irq": gsi, "level": level})
 
 
-KINDS = {
+KINDS: dict[str, type[NoControllers]] = {
     "kernel": KernelControllers,
     "split": SplitControllers,
     "user": UserControllers,

@@ -30,6 +30,10 @@ class KvmUnavailable(PykvmError):
         self.cause = cause
 
 
+class EmulatorUnavailable(PykvmError):
+    """The emulator cannot be used: it is not installed, or not as it is expected to be."""
+
+
 class KvmIoctlError(PykvmError):
     """An ioctl of the KVM API failed.
 

@@ -7,7 +7,6 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from pykvm._shim import ffi
 from pykvm.boot.flat import is_boot_sector
 from pykvm.boot.image import mode_by_name, read_start
 from pykvm.boot.kinds import is_kernel
@@ -20,18 +19,15 @@ from pykvm.named import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pykvm.accelerators import Accelerator
     from pykvm.bios import Bios, Disk
     from pykvm.boot.firmware_image import FirmwareImage
     from pykvm.boot.platform import Platform
     from pykvm.boot.state import BootState
     from pykvm.bus import Bus
-    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.cpu.protocol import Cpu
     from pykvm.devices.sinks import Sink
-    from pykvm.kvm.vm import Vm
     from pykvm.memory import GuestMemory
-
-ROM_SLOT = 2
-"""RAM has the slots before it: one below and one above 4 GiB."""
 
 NAP = 0.001
 """Seconds that a processor sleeps whose BIOS service waits, where no interrupt could wake it."""
@@ -62,7 +58,7 @@ class Socket:
     """Where a machine's firmware sits.  One `Start` at a time is plugged in.
 
     Args:
-        vm: the machine.
+        accelerator: who plays the machine.
         memory: its RAM.
         ports: its port bus, with the board's devices.
         lock: held while devices are called.
@@ -76,7 +72,7 @@ class Socket:
 
     def __init__(
         self,
-        vm: Vm,
+        accelerator: Accelerator,
         memory: GuestMemory,
         ports: Bus,
         lock: threading.RLock,
@@ -85,7 +81,7 @@ class Socket:
         post: Callable[[Stop], None],
         interrupts: bool,
     ) -> None:
-        self._vm, self._memory, self._ports = vm, memory, ports
+        self._accelerator, self._memory, self._ports = accelerator, memory, ports
         self._lock = lock
         self._teletype = teletype
         self._post = post
@@ -94,7 +90,7 @@ class Socket:
         self._rom: mmap.mmap | None = None
         self._rom_gpa = 0
         self.bios: Bios | None = None
-        self._first_cpu: KvmCpu | None = None
+        self._first_cpu: Cpu | None = None
 
     def suits(self, image: str | os.PathLike[str] | bytes) -> bool:
         """Whether an image that comes without instructions is to be booted as a disk.
@@ -167,7 +163,7 @@ class Socket:
         rom = boot_firmware(image)
         return Start(rom.state, rom=rom)
 
-    def plug(self, start: Start, cpus: Sequence[KvmCpu]) -> None:
+    def plug(self, start: Start, cpus: Sequence[Cpu]) -> None:
         """Take the firmware of `start`, instead of what is there.
 
         Args:
@@ -196,8 +192,7 @@ class Socket:
             for port in (BIOS_TRAP, CRTC, VGA_STATUS):
                 self._ports.detach(port)
         if self._rom is not None:
-            if self._vm.fd >= 0:
-                self._vm.delete_memory_slot(ROM_SLOT)
+            self._accelerator.take_rom()
             self._rom.close()
             self._rom = None
         for disk in self._own_disks:
@@ -225,25 +220,17 @@ class Socket:
     def _is_in_real_mode(self) -> bool:
         """Whether the first processor is: in protected mode, RAM may be somebody's who knows of no
         BIOS data area."""
-        from pykvm.cpu.bios_registers import read_registers
-
-        return self._first_cpu is not None and read_registers(self._first_cpu.vcpu) is not None
+        cpu = self._first_cpu
+        return cpu is not None and cpu.read_bios_registers() is not None
 
     def _refuse_closed(self) -> None:
         """Raise GuestMemoryError if the machine is closed."""
         self._memory.view(Gpa(0), 1)
 
     def _map_rom(self, rom: FirmwareImage) -> None:
-        """As ROM where the host's KVM has that: writes go nowhere."""
-        from pykvm.kvm.capabilities import Capability
-        from pykvm.kvm.vm import MemoryFlag
-
         self._rom = mmap.mmap(-1, len(rom.data))
         self._rom[:], self._rom_gpa = rom.data, rom.gpa
-        with ffi.from_buffer(self._rom) as window:
-            address = int(ffi.cast("uintptr_t", window))
-        flags = MemoryFlag.READONLY if self._vm.check(Capability.READONLY_MEM) else 0
-        self._vm.set_memory_slot(ROM_SLOT, rom.gpa, len(rom.data), address, flags)
+        self._accelerator.place_rom(rom.gpa, self._rom)
 
 
 class BiosCalls:
@@ -261,7 +248,7 @@ class BiosCalls:
     """
 
     def __init__(
-        self, bios: Bios, cpus: Sequence[KvmCpu], lock: threading.RLock, *, naps: bool
+        self, bios: Bios, cpus: Sequence[Cpu], lock: threading.RLock, *, naps: bool
     ) -> None:
         self._bios = bios
         self._cpus = cpus
@@ -273,13 +260,11 @@ class BiosCalls:
         cpu = next((cpu for cpu in self._cpus if cpu.runs_here), None)
         if cpu is None:
             return
-        from pykvm.cpu.bios_registers import read_registers, write_registers
-
-        registers = read_registers(cpu.vcpu)
+        registers = cpu.read_bios_registers()
         if registers is None:
             return
         waits = self._bios.interrupt(vector, registers)
-        write_registers(cpu.vcpu, registers)
+        cpu.write_bios_registers(registers)
         if waits and self._naps:
             self._rest.wait(NAP)
 

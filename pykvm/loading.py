@@ -10,19 +10,19 @@ from pykvm.boot import boot_image, read_image
 from pykvm.boot.firmware_tables import tables_for
 from pykvm.firmware_socket import Start
 from pykvm.memory import Gpa
-from pykvm.parts import make_as_new
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from pykvm.accelerators import Accelerator
     from pykvm.bios import Bios, Disk
     from pykvm.boot.platform import Platform
     from pykvm.boot.request import Module
     from pykvm.boot.state import BootState
     from pykvm.controllers import NoControllers
-    from pykvm.cpu.kvm import KvmCpu
     from pykvm.cpu.processors import Processors
+    from pykvm.cpu.protocol import Cpu
     from pykvm.firmware_socket import Socket
     from pykvm.memory import GuestMemory
     from pykvm.x86 import Mode
@@ -32,7 +32,8 @@ class Loadable:
     """The half of `Machine` that says what it runs: an image, disks, firmware."""
 
     memory: GuestMemory
-    cpus: tuple[KvmCpu, ...]
+    accelerator: Accelerator
+    cpus: tuple[Cpu, ...]
     lock: threading.RLock
     _platform: Platform
     _socket: Socket
@@ -154,7 +155,7 @@ class Loadable:
     def _begin(self, start: Start) -> BootState:
         try:
             self._processors.refuse_while_running()
-            make_as_new(self.cpus, self._controllers, self.lock)
+            self.accelerator.make_as_new(self.cpus, self._controllers, self.lock)
             with self.lock:
                 self._socket.plug(start, self.cpus)
                 put_into_ram(start.state, self.memory)

@@ -103,7 +103,9 @@ def platform_of(cpus: Sequence[KvmCpu], controllers: NoControllers) -> Platform:
     )
 
 
-def make_as_new(cpus: Sequence[KvmCpu], controllers: NoControllers, lock: threading.RLock) -> None:
+def make_as_new(
+    vm: Vm, cpus: Sequence[KvmCpu], controllers: NoControllers, lock: threading.RLock
+) -> None:
     """Take back what the last image did to processors and interrupt controllers, if one ran.
 
     What KVM begins with is its own affair: it is copied from what is made for that.
@@ -112,9 +114,9 @@ def make_as_new(cpus: Sequence[KvmCpu], controllers: NoControllers, lock: thread
         return
     for cpu in cpus:
         cpu.settle()
-    with Vm(controllers.vm.system) as vm:
-        new = type(controllers)(vm)
+    with Vm(vm.system) as other:
+        new = type(controllers)(other)
         for cpu in cpus:
-            cpu.reset(vm)
+            cpu.reset(other)
         with lock:
             controllers.copy(new)

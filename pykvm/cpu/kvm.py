@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.cpu.entry import load_state
+from pykvm.cpu.kvm_parts import SETTLING_EXITS, LoopedVcpu, dispatch, settle
 from pykvm.cpu.sleep import sleeps_for_ever
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.cpu.ticks import Ticks
@@ -20,15 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pykvm.boot.state import BootState
-    from pykvm.bus import Bus
     from pykvm.cpu.injection import Injector
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
     from pykvm.kvm.exits import Exit
     from pykvm.kvm.vm import Vm
 
-SETTLING_EXITS = 4096
-"""More exits than any string instruction takes in real mode."""
 
 _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
@@ -39,7 +37,7 @@ _MSR = (lib.KVM_EXIT_X86_RDMSR, lib.KVM_EXIT_X86_WRMSR)
 _IOAPIC_EOI: int = lib.KVM_EXIT_IOAPIC_EOI
 
 
-class KvmCpu:
+class KvmCpu(LoopedVcpu):
     """One vCPU with its run loop.
 
     Args:
@@ -106,23 +104,10 @@ class KvmCpu:
             self._injector = Injector(self, shared, shared.isa, self._ticks, self._on_tick)
 
     def settle(self) -> None:
-        """Have KVM finish the access that the guest was stopped at; no further instruction runs.
-
-        KVM does so when it is entered again, and would write a register, or go on behind the
-        instruction, of whatever was loaded since (KVM API section 5, "immediate_exit").
-
-        Raises:
-            PykvmError: it is a string instruction that goes on and on.
-        """
+        """Finish the access that the guest was stopped at; see `kvm_parts.settle`."""
         self._refuse_while_running()
-        if not self._has_run:
-            return
-        self.loop.budget = NO_BUDGET
-        for _ in range(SETTLING_EXITS):
-            self.loop.kick()
-            if self.loop.enter() == INTERRUPTED:
-                return
-        raise PykvmError("the guest is in the middle of a long string instruction: make a new one")
+        if self._has_run:
+            settle(self.loop)
 
     def finish_access(self) -> None:
         """As `settle`, for a guest that goes on: its devices see what is left of the access."""
@@ -140,7 +125,7 @@ class KvmCpu:
                     if reason == _DEBUG and self.on_trap is not None:
                         self.on_trap()
                     return
-                self._dispatch(self._ports if reason == _IO else self._mmio)
+                dispatch(self.loop.exit, self._ports if reason == _IO else self._mmio)
 
     @property
     def has_run(self) -> bool:
@@ -198,9 +183,9 @@ class KvmCpu:
                     if loop.has_posted_writes:
                         self._deliver_posted()
                     if reason == _IO:
-                        self._dispatch(self._ports)
+                        dispatch(loop.exit, self._ports)
                     elif reason == _MMIO:
-                        self._dispatch(self._mmio)
+                        dispatch(loop.exit, self._mmio)
                     else:
                         self._handle(reason)
         finally:
@@ -213,23 +198,6 @@ class KvmCpu:
         for writes in self.loop.posted_writes():
             bus = self._mmio if writes.is_mmio else self._ports
             bus.write_block(writes.address, writes.size, writes.data)
-
-    def _dispatch(self, bus: Bus) -> None:
-        """Do on the bus what the guest did, all elements of it, and put back what it reads."""
-        exit = self.loop.exit
-        size: int = exit.size
-        count: int = exit.count
-        address: int = exit.address
-        data = ffi.buffer(exit.data, size * count)
-        if exit.is_write:
-            if count == 1:
-                bus.write(address, size, int.from_bytes(data, "little"))
-            else:
-                bus.write_block(address, size, bytes(data))
-        elif count == 1:
-            data[:] = bus.read(address, size).to_bytes(size, "little")
-        else:
-            data[:] = bus.read_block(address, size, count)
 
     def _handle(self, reason: int) -> None:
         """What is neither I/O nor MMIO: a reason to stop, a crash, or nothing."""

@@ -24,7 +24,6 @@ class Shared(NamedTuple):
     Attributes:
         ports, mmio: where their accesses go.
         memory: guest RAM, to show code with.
-        routes: what the C loop answers itself.
         msrs: what the registers that KVM does not have hold.
         requests: where they look for stop requests, and leave their own.
         lock: held while devices are called; it serialises all processors and input threads.
@@ -33,12 +32,12 @@ class Shared(NamedTuple):
         end_of_interrupt: called with the vector when a split irqchip's interrupt is ended.
         on_tick: called at each tick of the first processor that runs: devices look at the clock.
         on_sleep: called at each tick that finds a processor asleep for ever.
+        routes: what the C loop answers itself, where there is one.
     """
 
     ports: Bus
     mmio: Bus
     memory: GuestMemory
-    routes: Routes
     msrs: MsrSpace
     requests: StopRequest
     lock: threading.RLock
@@ -47,3 +46,4 @@ class Shared(NamedTuple):
     end_of_interrupt: Callable[[int], None]
     on_tick: Callable[[], None]
     on_sleep: Callable[[], None]
+    routes: Routes | None = None

@@ -53,13 +53,13 @@ class Debugger:
     """
 
     def __init__(self, machine: Machine) -> None:
-        if any(cpu.on_trap is not None for cpu in machine.cpus):
+        if any(cpu.on_trap is not None for cpu in machine.kvm_cpus):
             raise DebugError("the machine is debugged already: close its debugger first")
         self.machine = machine
         self._plan = Plan(machine)
-        self._traced = [Traced(cpu, self._plan) for cpu in machine.cpus]
+        self._traced = [Traced(cpu, self._plan) for cpu in machine.kvm_cpus]
         self._interrupted = False
-        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.cpus)
+        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.kvm_cpus)
 
     def __enter__(self) -> Debugger:
         return self

@@ -93,7 +93,7 @@ class Tracer:
         votes = Votes()
         self._traced = [
             _Traced(self, cpu, Locator(cpu.vcpu, machine.memory, symbols, votes))
-            for cpu in machine.cpus
+            for cpu in machine.kvm_cpus
         ]
         if steps:
             for traced in self._traced:

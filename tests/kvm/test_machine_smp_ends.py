@@ -33,15 +33,15 @@ def test_the_timeout_ends_all_that_spin() -> None:
 def test_only_those_that_wait_to_be_woken_may_look_less(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first has devices to serve, even when it sleeps."""
     with Machine("64K", smp=2) as machine:
-        first, other = machine.cpus
+        first, other = machine.kvm_cpus
         asleep: dict[int, list[bool]] = {0: [], 1: []}
-        for cpu in machine.cpus:
+        for cpu in machine.kvm_cpus:
             kept = asleep[cpu.index]
             monkeypatch.setattr(
                 cpu._ticks, "go_on", lambda *, asleep, kept=kept: kept.append(asleep)
             )
         first.vcpu.set_mp_state(MpState.INIT_RECEIVED)
-        for cpu in machine.cpus:
+        for cpu in machine.kvm_cpus:
             cpu._on_tick()
             assert cpu.is_asleep
         other.vcpu.set_mp_state(MpState.RUNNABLE)
