@@ -7,7 +7,15 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("ioctl.c", "runloop.c", "kick.c", "native.c", "details.c", "recorder.c")
+SOURCES = (
+    "ioctl.c",
+    "runloop.c",
+    "kick.c",
+    "native.c",
+    "details.c",
+    "recorder.c",
+    "watch.c",
+)
 DECLARATIONS = (
     "kvm.cdef.h",
     "kvm_irq.cdef.h",
@@ -15,6 +23,7 @@ DECLARATIONS = (
     "recorder.cdef.h",
     "shim.cdef.h",
     "details.cdef.h",
+    "watch.cdef.h",
 )
 
 ffibuilder = FFI()

@@ -7,6 +7,7 @@
 
 #include "recorder.cdef.h"
 #include "shim.cdef.h"
+#include "watch.cdef.h"
 
 /* Between these two the calling thread runs the vCPU and can be kicked out of it. */
 int shim_enter_thread(struct shim_vcpu *vcpu);

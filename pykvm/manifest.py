@@ -33,6 +33,7 @@ class Guest(NamedTuple):
         cmdline: its command line.
         modules: what is loaded beside it.
         smp: how many processors.
+        kvm_only: what it needs that emulated machines have not, if it does.
         needs: the probes that must pass.
         attach: the devices that it needs and that a plain machine lacks.
         input: what comes in on COM1.
@@ -55,6 +56,7 @@ class Guest(NamedTuple):
     cmdline: str
     modules: tuple[ModuleFile, ...]
     smp: int
+    kvm_only: str | None
     needs: tuple[str, ...]
     attach: tuple[str, ...]
     input: bytes
@@ -142,6 +144,7 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
         cmdline=table.take("cmdline", str, ""),
         modules=tuple(_module(folder, text) for text in table.take_list("modules", str)),
         smp=table.take("smp", int, 1),
+        kvm_only=table.take("kvm_only", str, None),
         needs=tuple(table.take_list("needs", str)),
         attach=tuple(table.take_list("attach", str)),
         input=table.bytes_of("input", table.take("input", str, "")),

@@ -21,7 +21,7 @@ from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Gpa = NewType("Gpa", int)
 """A guest-physical address."""
@@ -125,6 +125,7 @@ class GuestMemory:
         size: as given.
         fd: the memfd that holds it; -1 with `huge`.
         regions: one region, or two where RAM goes on above the hole below 4 GiB.
+        on_view: called whenever the host comes in, as somebody may keep what he made of RAM.
 
     Raises:
         GuestMemoryError: such a size cannot be had.
@@ -142,6 +143,7 @@ class GuestMemory:
                 f"has; at most {_human(limit)} can be given"
             )
         self.size = size
+        self.on_view: Callable[[], None] | None = None
         self.regions: tuple[Region, ...] = ()
         self._maps: list[_Mapping] = []
         self.fd = -1
@@ -188,6 +190,8 @@ class GuestMemory:
         Raises:
             GuestMemoryError: they are not all RAM.
         """
+        if self.on_view is not None:
+            self.on_view()
         for region in self.regions:
             if region.gpa <= gpa and gpa + length <= region.end and length >= 0:
                 start = gpa - region.gpa

@@ -48,9 +48,10 @@ def observe(args: argparse.Namespace, signals: OrderlySignals) -> tuple[tell.Sto
     """
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
-    from pykvm.cli.start import check, find_image, make_machine
+    from pykvm.cli.start import check, find_image, make_machine, require_kvm
 
     check(args)
+    require_kvm(args, "pykvm explain")
     image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     journal = Journal()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from pykvm.errors import DiskError, ImageError
+from pykvm.errors import DiskError, ImageError, MachineError
 from pykvm.layout import DEFAULT_RAM
 from pykvm.named import NamedTuple
 from pykvm.x86 import Mode
@@ -100,6 +100,7 @@ def find_image(args: argparse.Namespace) -> str:
         args.memory = guest.memory
     if args.smp is None:
         args.smp = guest.smp
+    args.kvm_only = None if guest.kvm_only is None else (guest.name, guest.kvm_only)
     if args.load_addr is None:
         args.load_addr = guest.load_address
     if args.append is None:
@@ -143,8 +144,10 @@ def make_machine(
         irqchip=args.irqchip,
         smp=args.smp or 1,
         cpu=args.cpu,
+        accel=args.accel,
     )
     try:
+        _check_accelerator(args, machine)
         for name, content in files:
             machine.board.fw_cfg.add_file(name, content)
         start(args, image, machine)
@@ -152,6 +155,32 @@ def make_machine(
         machine.close()
         raise
     return machine
+
+
+def require_kvm(args: argparse.Namespace, what: str) -> None:
+    """See that no emulator gets what only KVM can do.
+
+    Raises:
+        MachineError: it was asked for.
+    """
+    if args.accel == "emu":
+        raise MachineError(f"{what} is about KVM: not with --accel emu")
+    args.accel = "kvm"
+
+
+def _check_accelerator(args: argparse.Namespace, machine: Machine) -> None:
+    """Say, once, that the guest is emulated where nobody asked for it; and whether it can be."""
+    accelerator = machine.accelerator
+    if accelerator.name == "emu" and args.kvm_only is not None:
+        name, reason = args.kvm_only
+        instead = accelerator.instead_of
+        way_out = ": --accel kvm" if instead is None else f"; no KVM: {instead}"
+        raise MachineError(f"{name}: {reason}, which no emulated machine has{way_out}")
+    if accelerator.instead_of is not None:
+        from pykvm.cli.streams import complain
+
+        complain(f"emulating the guest, slowly: {accelerator.instead_of} (see pykvm doctor)")
+        args.accel = accelerator.name  # a restart has been told already
 
 
 def start(args: argparse.Namespace, image: str | None, machine: Machine) -> None:

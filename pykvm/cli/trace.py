@@ -83,9 +83,10 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
     from pykvm.cli.report import tell
     from pykvm.cli.run import run_guest
     from pykvm.cli.serial import SerialLine
-    from pykvm.cli.start import check, find_image, make_machine
+    from pykvm.cli.start import check, find_image, make_machine, require_kvm
 
     check(args)
+    require_kvm(args, "pykvm trace")
     image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     tracers: list[Tracer] = []

@@ -202,7 +202,8 @@ LACKS = [
 def test_a_host_that_lacks_something(
     pykvm_command: Pykvm, image: MakeImage, lacks: list[str], words: list[str]
 ) -> None:
-    assert_fails(pykvm_command("run", image(HALT), lacks=lacks), *words)
+    command = "run", "--accel", "kvm", image(HALT)
+    assert_fails(pykvm_command(*command, lacks=lacks), *words)
 
 
 @with_kvm

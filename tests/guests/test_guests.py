@@ -91,7 +91,7 @@ def load(machine: Machine, guest: Guest) -> None:
     )
 
 
-def run_as_the_manifest_says(guest: Guest, irqchip: str) -> None:
+def run_as_the_manifest_says(guest: Guest, irqchip: str, accel: str = "kvm") -> None:
     """Run a guest, and see it end as it should."""
     teletype = BufferSink()
     serial = Watcher(guest.power_button)
@@ -101,6 +101,7 @@ def run_as_the_manifest_says(guest: Guest, irqchip: str) -> None:
         irqchip=irqchip,
         smp=guest.smp,
         serial=serial,
+        accel=accel,
         teletype=teletype,
     ) as machine:
         serial.machine = machine
@@ -132,6 +133,14 @@ def run_as_the_manifest_says(guest: Guest, irqchip: str) -> None:
 )
 def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
     run_as_the_manifest_says(guest, "kernel")
+
+
+@pytest.mark.emulated
+@pytest.mark.parametrize(
+    "guest", [pytest.param(g, id=name) for name, g in GUESTS.items() if g.kvm_only is None]
+)
+def test_it_ends_so_on_the_emulator(guest: Guest) -> None:
+    run_as_the_manifest_says(guest, "user", "emu")
 
 
 def with_pykvm_s_controllers() -> Iterator[object]:
