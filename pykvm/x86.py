@@ -165,6 +165,22 @@ class DescriptorTable(NamedTuple):
     limit: int = 0
 
 
+LONGEST_INSTRUCTION = 15
+"""In bytes (SDM vol. 2A, 2.3.11)."""
+
+
+def code_bits(cs: Segment, efer: int) -> int:
+    """How wide the code in a segment is, in this mode: 16, 32 or 64 bits (SDM vol. 3A, 3.4.5)."""
+    if efer & Efer.LMA and cs.l:
+        return 64
+    return 32 if cs.db else 16
+
+
+def linear_ip(ip: int, cs_base: int, bits: int) -> int:
+    """CS:IP as a linear address: 32 bits of it, except in 64-bit code (SDM vol. 3A, 3.4)."""
+    return ip if bits == 64 else (cs_base + ip) & 0xFFFF_FFFF
+
+
 CODE_TYPE = 0xB
 """Segment.type of code: execute, read, accessed."""
 

@@ -10,17 +10,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
+from pykvm.cpu.snapshot import read_linear
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestCrash, PykvmError
 from pykvm.kvm.journal import Journal
 from pykvm.kvm.recorder import INTR, Recorder, merge
 from pykvm.kvm.tsc import TscClock
-from pykvm.memory import Gpa
 from pykvm.trace import story as tell
-from pykvm.trace.instruction import find_instructions
+from pykvm.trace.matching import find_instructions
 from pykvm.trace.story_words import duration, plural, size
 from pykvm.trace.turns import tell_turns
-from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     import argparse
@@ -260,19 +259,7 @@ class Watch:
 
     def _read(self, linear: int, length: int) -> bytes:
         """Code at a linear address, by the page tables as they are at the end."""
-        data = b""
-        vcpu, memory = self._machine.cpus[0].vcpu, self._machine.memory
-        while len(data) < length:
-            at = linear + len(data)
-            some = min(length - len(data), PAGE_SIZE - at % PAGE_SIZE)
-            try:
-                gpa = vcpu.translate(at)
-            except PykvmError:
-                break
-            if gpa is None or not memory.contains(gpa, some):
-                break
-            data += memory.read(Gpa(gpa), some)
-        return data
+        return read_linear(self._machine.cpus[0].vcpu, self._machine.memory, linear, length)
 
 
 def _both_clocks() -> tuple[int, int]:

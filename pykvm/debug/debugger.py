@@ -15,6 +15,7 @@ from pykvm.debug.plan import Plan
 from pykvm.debug.points import Event, Point
 from pykvm.debug.traced import Traced
 from pykvm.errors import DebugError, GuestCrash, GuestMemoryError
+from pykvm.x86 import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -250,7 +251,7 @@ class Debugger:
         return None
 
     def _is_repeated_string(self, processor: int, pc: int) -> bool:
-        found = self._plan.linear.peek(processor, pc, 15)
+        found = self._plan.linear.peek(processor, pc, LONGEST_INSTRUCTION)
         rest = found.lstrip(_PREFIXES + _REPEATS)
         prefixes = found[: len(found) - len(rest)]
         return bool(rest) and rest[0] in _STRINGS and any(p in _REPEATS for p in prefixes)

@@ -12,7 +12,7 @@ from pykvm.errors import PykvmError
 from pykvm.kvm.exits import Debug
 from pykvm.kvm.runloop import INTERRUPTED
 from pykvm.kvm.state import DebugControl, DebugRegs, EventFlag, MpState
-from pykvm.x86 import Cr0, Efer, Rflags
+from pykvm.x86 import Cr0, Rflags, code_bits, linear_ip
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -273,7 +273,5 @@ class Traced:
 
 
 def linear_pc(regs: Regs, sregs: Sregs) -> int:
-    """CS:RIP as a linear address (SDM vol. 3A, 3.4)."""
-    if sregs.efer & Efer.LMA and sregs.cs.l:
-        return regs.rip
-    return (sregs.cs.base + regs.rip) & 0xFFFF_FFFF
+    """CS:RIP as a linear address."""
+    return linear_ip(regs.rip, sregs.cs.base, code_bits(sregs.cs, sregs.efer))

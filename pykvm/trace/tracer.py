@@ -11,7 +11,7 @@ from pykvm.errors import PykvmError, SinkError
 from pykvm.kvm.recorder import Record, Recorder
 from pykvm.trace.event import Event, Pairing
 from pykvm.trace.locator import Locator
-from pykvm.trace.matching import Votes
+from pykvm.trace.matching import Matcher
 from pykvm.trace.merger import Merger
 from pykvm.trace.stepper import Stepper
 
@@ -90,9 +90,9 @@ class Tracer:
         self._ended = False
         self._lock = threading.Lock()
         self._merger = Merger(len(machine.cpus))
-        votes = Votes()
+        matcher = Matcher()
         self._traced = [
-            _Traced(self, cpu, Locator(cpu.vcpu, machine.memory, symbols, votes))
+            _Traced(self, cpu, Locator(cpu.vcpu, machine.memory, symbols, matcher))
             for cpu in machine.kvm_cpus
         ]
         if steps:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pykvm.kvm.decode import REASONS
 from pykvm.kvm.recorder import Record
-from pykvm.trace.instruction import find_instructions
+from pykvm.trace.matching import find_instructions
 from tests.unit.trace.story_rig import HLT, MMIO, record, tick
 
 START = 0x1000
