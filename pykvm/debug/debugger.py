@@ -13,8 +13,9 @@ from pykvm.cpu.stop import Stop, StopReason
 from pykvm.debug.cpus import DebuggedCpu
 from pykvm.debug.plan import Plan
 from pykvm.debug.points import Event, Point
+from pykvm.debug.stepping import refuse_second
 from pykvm.debug.traced import Traced
-from pykvm.errors import DebugError, GuestCrash, GuestMemoryError
+from pykvm.errors import GuestCrash, GuestMemoryError
 from pykvm.x86 import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
@@ -50,12 +51,11 @@ class Debugger:
         cpus: its processors, with what can be asked of one alone.
 
     Raises:
-        DebugError: there is a debugger on the machine already.
+        DebugError: there is a debugger on the machine already, or a trace that steps it.
     """
 
     def __init__(self, machine: Machine) -> None:
-        if any(cpu.on_trap is not None for cpu in machine.kvm_cpus):
-            raise DebugError("the machine is debugged already: close its debugger first")
+        refuse_second(machine)
         self.machine = machine
         self._plan = Plan(machine)
         self._traced = [Traced(cpu, self._plan) for cpu in machine.kvm_cpus]

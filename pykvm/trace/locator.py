@@ -52,7 +52,7 @@ class Locator:
         """The instruction that an exit was for; for a tick, the one that comes next."""
         if not record.rip and not record.cs_base:
             return None  # not shared, or a processor that never ran
-        record = self._with_segment(record)
+        record = self.with_segment(record)
         look = look_of(record)
         if look not in self._known:
             if len(self._known) >= MOST_REMEMBERED:
@@ -71,8 +71,8 @@ class Locator:
         found = self._matcher.find(record, self._read)
         return None if found is None else self._place(found)
 
-    def _with_segment(self, record: Record) -> Record:
-        """The segment of a record from a host that does not share it is the one it is in now."""
+    def with_segment(self, record: Record) -> Record:
+        """`record` with its code's segment: on a host that does not share it, the one of now."""
         if record.code_width:
             return record
         sregs = self._vcpu.get_sregs()

@@ -9,8 +9,9 @@ import pytest
 
 from pykvm._shim import lib
 from pykvm.cpu.stop import Stop, StopReason
+from pykvm.debug.debugger import Debugger
 from pykvm.devices.sinks import BufferSink, NullSink
-from pykvm.errors import SinkError
+from pykvm.errors import DebugError, SinkError
 from pykvm.machine import Machine
 from pykvm.manifest import Guest, find_guest
 from pykvm.trace.event import Event
@@ -149,6 +150,34 @@ def test_exits_stand_between_the_steps() -> None:
     *steps, last = [event.record.reason for event in keeper.kept]
     assert set(steps) == {lib.KVM_EXIT_DEBUG}
     assert last == lib.KVM_EXIT_IO
+
+
+def test_what_follows_an_access_is_stepped_too() -> None:
+    """KVM's emulator forgets the step of an instruction that leaves the guest in its middle."""
+    code = bytes.fromhex(
+        "e6 30"  # out 0x30, al
+        "89 c3"  # mov bx, ax
+        "e4 31"  # in al, 0x31
+        "89 c2"  # mov dx, ax
+        "f4"  # hlt
+    )
+    keeper = trace(code, steps=True)
+    steps = [e.place for e in keeper.kept if e.record.reason == lib.KVM_EXIT_DEBUG and e.place]
+    assert [place.instruction.address - 0x1000 for place in steps][:4] == [0, 2, 4, 6]
+
+
+def test_a_machine_is_debugged_or_stepped_by_one() -> None:
+    with Machine("64K") as machine:
+        machine.load(OUT_FOREVER)
+        tracer = Tracer(machine, Keeper(), NullSink(), selection=Selection(), steps=True)
+        with pytest.raises(DebugError, match="is traced step by step: finish that trace first"):
+            Debugger(machine)
+        tracer.finish()
+        with (
+            Debugger(machine),
+            pytest.raises(DebugError, match="is debugged already: close its debugger first"),
+        ):
+            Tracer(machine, Keeper(), NullSink(), selection=Selection(), steps=True)
 
 
 @pytest.mark.parametrize("irqchip", ["none", "kernel"])
