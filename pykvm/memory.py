@@ -61,6 +61,14 @@ def parse_size(text: str) -> int:
     return size
 
 
+def size_words(size: int) -> str:
+    """A number of bytes, exactly, in the largest unit that divides it: "16 MiB", "1 byte"."""
+    for unit in "TGMK":
+        if size and size % _UNITS[unit] == 0:
+            return f"{size // _UNITS[unit]} {unit}iB"
+    return f"{size} byte" if size == 1 else f"{size} bytes"
+
+
 def host_memory() -> int:
     """The host's RAM in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -307,6 +315,7 @@ class GuestMemory:
 
 
 def _human(size: int) -> str:
+    """About so many bytes."""
     for unit in "TGMK":
         if size >= _UNITS[unit]:
             return f"{size / _UNITS[unit]:.4g} {unit}iB"

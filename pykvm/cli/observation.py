@@ -16,10 +16,12 @@ from pykvm.errors import GuestCrash, PykvmError
 from pykvm.kvm.journal import Journal
 from pykvm.kvm.recorder import INTR, Recorder, merge
 from pykvm.kvm.tsc import TscClock
+from pykvm.memory import size_words
 from pykvm.trace import story as tell
 from pykvm.trace.matching import find_instructions
-from pykvm.trace.story_words import duration, plural, size
+from pykvm.trace.story_words import duration, plural
 from pykvm.trace.turns import tell_turns
+from pykvm.trace.words import device_finder
 
 if TYPE_CHECKING:
     import argparse
@@ -184,7 +186,7 @@ class Watch:
             calls,
             ns=self._clock.ns,
             tick_of=self._tick_of,
-            name_of=self._name_of,
+            device=device_finder(self._machine.ports, self._machine.mmio),
         )
         totals = tell.add_up(records, turns)
         return tell.Story(
@@ -204,7 +206,7 @@ class Watch:
         machine = self._machine
         chips = "in the kernel" if machine.irqchip is not None else "nowhere"
         facts = [
-            f"{size(machine.memory.size)} of RAM",
+            f"{size_words(machine.memory.size)} of RAM",
             plural(len(machine.cpus), "processor"),
             f"interrupt controllers {chips}",
             f"times of KVM_RUN by the time-stamp counter at {self._clock.khz / 1000:.0f} MHz, of "
@@ -248,10 +250,6 @@ class Watch:
             case _:
                 return (f"The run was stopped by {stop.detail or 'pykvm'}.",)
 
-    def _name_of(self, is_mmio: bool, address: int) -> str:
-        found = (self._machine.mmio if is_mmio else self._machine.ports).find(address)
-        return found.name if found is not None else ""
-
     def _tick_of(self, call: Call) -> int:
         """When a call began, by the clock that exits are recorded with."""
         (first, first_ns), (last, last_ns) = self._began, self._ended
@@ -268,13 +266,10 @@ def _both_clocks() -> tuple[int, int]:
 
 
 def _crash_words(crash: GuestCrash) -> Sequence[str]:
-    if crash.cpu is None or not crash.cpu.code:
-        return ()
-    from pykvm.debug.disasm import disassemble
+    from pykvm.debug.crash import next_instruction
 
-    cpu = crash.cpu
-    at = disassemble(cpu.code, cpu.linear_rip, cpu.code_bits, count=1)
-    return (f"RIP is at {at[0].address:#x}: {at[0].text}.",) if at else ()
+    at = None if crash.cpu is None else next_instruction(crash.cpu)
+    return () if at is None else (f"RIP is at {at.address:#x}: {at.text}.",)
 
 
 def _output_words(line: SerialLine) -> str | None:

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import Sink
     from pykvm.machine import Machine
-    from pykvm.trace.tracer import Format, Tracer
+    from pykvm.trace.form import Format
+    from pykvm.trace.tracer import Tracer
 
 add_arguments = trace_options.add_arguments
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from pykvm.memory import size_words
 from pykvm.x86 import Bits, Cr0, Cr4, Efer
 
 ReadPhysical = Callable[[int, int], "bytes | None"]
@@ -90,7 +91,7 @@ class Level(NamedTuple):
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.name:<6} at {self.address:#x}: not RAM"
-        size = "" if self.page_size is None else f"  maps {_size_name(self.page_size)}"
+        size = "" if self.page_size is None else f"  maps {size_words(self.page_size)}"
         return (
             f"{self.name:<6} at {self.address:#x}: {self.value:016x} [{' '.join(self.flags)}]{size}"
         )
@@ -280,10 +281,3 @@ def _reserved(step: _Step, controls: Controls, *, maps: bool) -> int:
     elif step.name in ("PML5E", "PML4E"):
         reserved |= EntryBits.PS
     return reserved
-
-
-def _size_name(size: int) -> str:
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB")):
-        if size >= unit:
-            return f"{size // unit} {name}"
-    return f"{size >> 10} KiB"

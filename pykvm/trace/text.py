@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pykvm.kvm.decode import exit_name
 from pykvm.trace import words
+from pykvm.trace.form import Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from pykvm.kvm.recorder import Record
-    from pykvm.kvm.tsc import TscClock
     from pykvm.trace.event import Event
 
 _LINE = "{:>12} {:>3} {:<8} {:<28} {:<12} {:>13} {:>9} {:<10} {:<10} {}\n"
@@ -28,19 +28,8 @@ HEAD = _LINE.format(
 )
 
 
-class TextFormat:
-    """A table, a line an exit.
-
-    Args:
-        clock: how fast the TSC ticks.
-        zero: the TSC at time 0.
-        device: tells which device an access is for.
-    """
-
-    def __init__(self, clock: TscClock, zero: int, device: Callable[[Record], str | None]) -> None:
-        self._clock = clock
-        self._zero = zero
-        self._device = device
+class TextFormat(Timed):
+    """A table, a line an exit."""
 
     def begin(self) -> str:
         """The table's head."""
@@ -62,13 +51,13 @@ class TextFormat:
         text = "" if place is None else place.instruction.text
         if place is not None and place.symbol is not None:
             text = f"{text:<24} <{place.symbol}>"
-        exit, what, by = words.exit_name(record.reason), words.access(record), words.handler(record)
+        exit, what, by = exit_name(record.reason), words.access(record), words.handler(record)
         if event.changes is not None:
             exit, by = "step", ""
             what = words.registers(event.changes, record.code_width)
         return (
             _LINE.format(
-                f"{ns(record.left - self._zero) / 1000:.1f}",
+                f"{self._time(record.left) / 1000:.1f}",
                 record.vcpu,
                 exit,
                 what,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
 from pykvm.debug.facilities import Facilities
@@ -17,30 +17,18 @@ from pykvm.trace.merger import Merger
 from pykvm.trace.stepper import Stepper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from pykvm.cpu.kvm import KvmCpu
     from pykvm.debug.symbols import Symbols
     from pykvm.devices.sinks import Sink
     from pykvm.kvm.recorder import Record
     from pykvm.machine import Machine
+    from pykvm.trace.form import Format
     from pykvm.trace.selection import Selection
 
 RING = 8192
 """Records of each vCPU between two looks at them."""
-
-
-class Format(Protocol):
-    """What turns events into text."""
-
-    def begin(self) -> str:
-        """What comes first."""
-
-    def events(self, events: Iterable[Event]) -> str:
-        """The next events."""
-
-    def end(self) -> str:
-        """What comes last."""
 
 
 class Tracer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from pykvm._shim import lib
+from pykvm.kvm.decode import exit_name
 from pykvm.kvm.recorder import INTR
 from pykvm.trace import words
 from pykvm.trace.event import Event
@@ -98,7 +99,7 @@ def test_words_of_other_exits() -> None:
     assert words.access(record(reason=lib.KVM_EXIT_HLT, **nothing)) == ""
     assert words.access(record(reason=17, value=1, **nothing)) == "suberror 1"
     assert words.access(record(reason=INTR, **nothing)) == "tick or signal"
-    assert words.exit_name(1000) == "reason 1000"
+    assert exit_name(1000) == "reason 1000"
 
 
 def test_who_answered() -> None:
