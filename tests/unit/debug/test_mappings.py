@@ -1,9 +1,9 @@
-"""What page tables map, range by range; a model walks them address by address."""
+"""What page tables map, range by range, compared with walks to single addresses."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,20 +11,22 @@ from hypothesis import strategies as st
 
 from pykvm.debug import mappings
 from pykvm.debug.mappings import Range, find_mappings
-from pykvm.kvm.registers import Sregs
+from pykvm.debug.page_entries import Controls, canonical
+from pykvm.debug.paging import translate
 from pykvm.memory import Gpa, GuestMemory
 from pykvm.x86 import Cr0, Cr4, Efer
 
-P, PS = 1, 0x80
+P, PS, XD = 1, 0x80, 1 << 63
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 PAGE = 4 * KIB
 RAM = 16 * MIB
 
-TWO_LEVELS = Sregs(cr0=Cr0.PG | Cr0.PE, cr3=0x1000)
-TWO_LEVELS_PSE = Sregs(cr0=Cr0.PG | Cr0.PE, cr3=0x1000, cr4=Cr4.PSE)
-PAE = Sregs(cr0=Cr0.PG | Cr0.PE, cr3=0x1020, cr4=Cr4.PAE)
-FOUR_LEVELS = Sregs(cr0=Cr0.PG | Cr0.PE, cr3=0x1000, cr4=Cr4.PAE, efer=Efer.LMA)
-FIVE_LEVELS = Sregs(cr0=Cr0.PG | Cr0.PE, cr3=0x1000, cr4=Cr4.PAE | Cr4.LA57, efer=Efer.LMA)
+ON = Cr0.PG | Cr0.PE
+TWO_LEVELS = Controls(ON, 0x1000, 0, 0)
+TWO_LEVELS_PSE = Controls(ON, 0x1000, Cr4.PSE, 0)
+PAE = Controls(ON, 0x1020, Cr4.PAE, 0)
+FOUR_LEVELS = Controls(ON, 0x1000, Cr4.PAE, Efer.LMA)
+FIVE_LEVELS = Controls(ON, 0x1000, Cr4.PAE | Cr4.LA57, Efer.LMA)
 ALL = (TWO_LEVELS, TWO_LEVELS_PSE, PAE, FOUR_LEVELS, FIVE_LEVELS)
 
 
@@ -89,17 +91,17 @@ def test_of_a_large_page_what_is_ram_is_told(memory: GuestMemory) -> None:
 def test_tables_outside_of_ram_map_nothing(memory: GuestMemory) -> None:
     put(memory, 8, {0x1000: RAM | P, 0x1008: (1 << 51) | P, 0x1010: 0xF_FFFF_FFFF_F000 | P})
     assert find_mappings(FOUR_LEVELS, memory) == ([], True)
-    assert find_mappings(Sregs(cr0=Cr0.PG, cr3=0xFFFF_F000), memory) == ([], True)
+    assert find_mappings(Controls(ON, 0xFFFF_F000, 0, 0), memory) == ([], True)
 
 
-@pytest.mark.parametrize("sregs", ALL)
+@pytest.mark.parametrize("controls", ALL)
 def test_tables_of_nothing_but_themselves_come_to_an_end(
-    memory: GuestMemory, sregs: Sregs, monkeypatch: pytest.MonkeyPatch
+    memory: GuestMemory, controls: Controls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mappings, "MOST_TABLES", 600)
-    size = 4 if not sregs.cr4 & Cr4.PAE else 8
+    size = controls.entry_size
     put(memory, size, {0x1000 + i: 0x1000 | P for i in range(0, PAGE, size)})
-    found = find_mappings(sregs, memory)
+    found = find_mappings(controls, memory)
     assert not found.complete
     assert {r.gpa for r in found.ranges} == {0x1000}
 
@@ -123,77 +125,82 @@ def test_ranges_are_bounded(memory: GuestMemory, monkeypatch: pytest.MonkeyPatch
     assert find_mappings(TWO_LEVELS, memory).complete
 
 
-def model(memory: GuestMemory, sregs: Sregs, linear: int) -> int | None:
-    """One address through the tables, as SDM vol. 3A, figures 4-2 to 4-11 draw it."""
-    if not sregs.cr4 & Cr4.PAE:
-        steps, width, mask = [(22, 10), (12, 10)], 4, 0xFFFF_F000
-    elif not sregs.efer:
-        steps, width, mask = [(30, 2), (21, 9), (12, 9)], 8, 0xF_FFFF_FFFF_F000
-    else:
-        steps, width, mask = [(39, 9), (30, 9), (21, 9), (12, 9)], 8, 0xF_FFFF_FFFF_F000
-    table = sregs.cr3
-    for shift, bits in steps:
-        at = table + (linear >> shift & (1 << bits) - 1) * width
-        if not memory.contains(at, width):
-            return None
-        entry = memory.read_uint(Gpa(at), width)
-        if not entry & P:
-            return None
-        large = shift == 21 or (width == 8 and shift == 30 and bits == 9)
-        large = large or (shift == 22 and bool(sregs.cr4 & Cr4.PSE))
-        if shift > 12 and large and entry & PS:
-            frame = entry & mask & -(1 << shift)
-            if shift == 22:
-                frame = entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32
-            return frame + (linear & (1 << shift) - 1)
-        table = entry & mask
-    return table + (linear & 0xFFF)
+@pytest.mark.parametrize(
+    ("controls", "entry"),
+    [
+        (TWO_LEVELS_PSE, 1 << 21 | PS | P),
+        (PAE, 1 << 13 | PS | P),
+        (PAE, XD | 0x20_0000 | PS | P),
+        (PAE, 1 << 62 | 0x20_0000 | PS | P),
+        (FOUR_LEVELS, 1 << 13 | PS | P),
+        (FOUR_LEVELS, XD | 0x20_0000 | PS | P),
+    ],
+)
+def test_reserved_bits_map_nothing(memory: GuestMemory, controls: Controls, entry: int) -> None:
+    """A directory that would map a page, below tables of which each is the next page."""
+    tables = [controls.root, *(0x2000 + PAGE * place for place in range(3))]
+    above = len(controls.steps) - 2
+    for place in range(above):
+        put(memory, 8, {tables[place]: tables[place + 1] | P})
+    put(memory, controls.entry_size, {tables[above]: entry})
+    assert find_mappings(controls, memory).ranges == []
+    put(memory, controls.entry_size, {tables[above]: 0x40_0000 | PS | P})
+    assert find_mappings(controls, memory).ranges[0].gpa == 0x40_0000
 
 
+NUMBERS = st.sampled_from([0, 1, 2, 3, 255, 256, 511])
 ENTRY = st.builds(
-    lambda frame, bits: frame << 12 | bits,
+    lambda frame, flags, high: frame << 12 | flags | high,
     st.integers(0, 24) | st.sampled_from([0x200, 0x400, 0x800, 0xFFF, 0x1000, 0xF_FFFF]),
-    st.sampled_from([0, P, P, P | 6, PS | P]),
+    st.sampled_from([0, P, P, P | 6, PS | P, PS | P | 0x67]),
+    st.sampled_from([0, 0, 0, 0, XD, 1 << 62, 1 << 51, 1 << 13]),
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=150)
 @given(
-    sregs=st.sampled_from([TWO_LEVELS, TWO_LEVELS_PSE, PAE, FOUR_LEVELS]),
-    entries=st.lists(
-        st.tuples(st.integers(1, 8), st.sampled_from([0, 1, 2, 255, 256, 511]), ENTRY), max_size=40
-    ),
-    asked=st.lists(st.tuples(*[st.sampled_from([0, 1, 2, 255, 256, 511])] * 4), max_size=30),
+    controls=st.sampled_from(ALL),
+    no_execute=st.booleans(),
+    entries=st.lists(st.tuples(st.integers(1, 8), NUMBERS, ENTRY), max_size=60),
+    asked=st.lists(st.tuples(*[NUMBERS] * 5), max_size=30),
+    data=st.data(),
 )
 def test_ranges_say_what_a_walk_finds(
-    sregs: Sregs,
+    controls: Controls,
+    no_execute: bool,
     entries: list[tuple[int, int, int]],
-    asked: list[tuple[int, int, int, int]],
+    asked: list[tuple[int, ...]],
+    data: st.DataObject,
 ) -> None:
-    width = 8 if sregs.cr4 & Cr4.PAE else 4
+    """At the ends of each range, behind it, at some place within it, and elsewhere."""
+    controls = controls._replace(efer=controls.efer | no_execute * Efer.NX)
+    width = controls.entry_size
     with GuestMemory(RAM) as memory:
         for page, number, entry in entries:
-            struct.pack_into(
-                f"<{'Q' if width == 8 else 'I'}",
-                memory.view(Gpa(page << 12), PAGE),
-                number * width,
-                entry & (1 << 8 * width) - 1,
-            )
-        found = find_mappings(sregs, memory)
+            put(memory, width, {(page << 12) + number * width: entry & (1 << 8 * width) - 1})
+        found = find_mappings(controls, memory)
         assert found.complete
-        for before, after in zip(found.ranges, found.ranges[1:], strict=False):
+        for before, after in pairwise(found.ranges):
             assert before.linear + before.size <= after.linear
-        top = 48 if sregs.efer else 32
-        for numbers in asked:
-            linear = 0
-            for number in numbers:
-                linear = linear << 9 | number
-            linear = (linear << 12 | 0x123) & (1 << top) - 1
-            canonical = linear | (0xFFFF << 48 if top == 48 and linear >> 47 else 0)
+
+        def read(gpa: int, length: int) -> bytes | None:
+            return memory.read(Gpa(gpa), length) if memory.contains(gpa, length) else None
+
+        def check(linear: int) -> None:
             told = [
-                r.gpa + canonical - r.linear
+                r.gpa + linear - r.linear
                 for r in found.ranges
-                if r.linear <= canonical < r.linear + r.size
+                if r.linear <= linear < r.linear + r.size
             ]
-            gpa = model(memory, sregs, linear)
+            gpa = translate(read, controls, linear).gpa
             assert told == ([gpa] if gpa is not None and memory.contains(gpa, 1) else [])
+
+        for some in found.ranges:
+            within = data.draw(st.integers(0, some.size - 1))
+            for offset in (-1, 0, within, some.size - 1, some.size):
+                check(some.linear + offset & (1 << 64) - 1)
+        for numbers in asked:
+            linear = 0x123
+            for place, number in enumerate(numbers):
+                linear |= number << 12 + 9 * place
+            check(canonical(linear & (1 << controls.linear_bits) - 1, controls))
