@@ -105,6 +105,10 @@ class SinkError(PykvmError):
     """The host's side of a device failed: a full disk, a closed pipe."""
 
 
+class ReaderGoneError(SinkError):
+    """What is written goes through a pipe or a socket that nobody reads any more."""
+
+
 class DebugError(PykvmError):
     """What a debugger was asked and cannot do: a point without a debug register to hold it, ..."""
 
