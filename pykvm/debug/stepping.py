@@ -40,7 +40,7 @@ def refuse_second(machine: Machine) -> None:
     Raises:
         DebugError: somebody does.
     """
-    for cpu in machine.cpus:
+    for cpu in machine.kvm_cpus:
         if cpu.on_trap is not None:
             raise DebugError("the machine is debugged already: close its debugger first")
         if cpu.enter is not None:
