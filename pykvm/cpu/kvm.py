@@ -204,10 +204,8 @@ class KvmCpu(LoopedVcpu):
         if reason == INTERRUPTED:
             self._on_tick()
         elif reason == _HLT:
-            if self._injector is None:
+            if not self.halt():
                 self._requests.post(Stop(StopReason.HALTED))
-            else:
-                self._injector.halt()
         elif reason == BUDGET_SPENT:
             self._requests.post(Stop(StopReason.BUDGET))
         elif reason == _DEBUG:
@@ -244,6 +242,13 @@ class KvmCpu(LoopedVcpu):
             self._requests.post(stop)
             return
         raise self._crash(exit, lambda snapshot: explain(exit, snapshot))
+
+    def halt(self) -> bool:
+        """Sleep, since HLT was executed outside of KVM; False where any HLT is the end."""
+        if self._injector is None:
+            return False
+        self._injector.halt()
+        return True
 
     def sleeps_for_ever(self) -> bool:
         """Whether only another processor can wake it, as it is now."""

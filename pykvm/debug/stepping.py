@@ -128,10 +128,10 @@ class Stepping:
             return None
         regs.rip += 1
         vcpu.set_regs(regs)
+        # the shadow of STI is over with the instruction that it was for
+        events = replace(vcpu.get_vcpu_events(), interrupt_shadow=0, flags=EventFlag.SHADOW)
+        vcpu.set_vcpu_events(events)
         if self._has_apics:
-            # the shadow of STI is over with the instruction that it was for
-            events = replace(vcpu.get_vcpu_events(), interrupt_shadow=0, flags=EventFlag.SHADOW)
-            vcpu.set_vcpu_events(events)
             vcpu.set_mp_state(MpState.HALTED)
         return linear_pc(regs, sregs)
 

@@ -51,7 +51,7 @@ class Traced:
         self.index = cpu.index
         self.hit: Hit | None = None
         self._plan = plan
-        self._step = False
+        self._step = self._sleeps = False
         self._lifted: Collection[Point] = ()
         self._owners: tuple[Point | int | None, ...] = ()
         self._stepping = Stepping(cpu, plan.facilities, has_apics=plan.has_apics, arm=self._arm)
@@ -124,7 +124,7 @@ class Traced:
         control = DebugControl.ENABLE
         if self._step or plan.by_steps:
             control |= DebugControl.SINGLESTEP
-        if self._step:
+        if self._step and not self._sleeps:  # else what wakes it could not come in
             control |= plan.facilities.block_irq
         if plan.patches:
             control |= DebugControl.USE_SW_BP
@@ -159,6 +159,7 @@ class Traced:
         return None
 
     def _debug(self, exit: Debug) -> Hit | None:
+        self._sleeps = False
         changed = self._plan.values.changed(self.index)
         met = hit_owners(self._owners, exit.dr6)
         points = [owner for owner in met if not isinstance(owner, int)]
@@ -216,7 +217,9 @@ class Traced:
 
     def _after_halt(self, pc: int) -> Hit | None:
         if not self._plan.has_apics:
-            return Hit("halted", pc)
+            self._sleeps = self.cpu.halt()
+            if not self._sleeps:
+                return Hit("halted", pc)
         if self._step:
             return Hit("step", pc)
         self._arm()

@@ -180,6 +180,18 @@ def test_a_machine_is_debugged_or_stepped_by_one() -> None:
             Tracer(machine, Keeper(), NullSink(), selection=Selection(), steps=True)
 
 
+@pytest.mark.not_on_svm("its timer ticks faster than steps are taken there")
+def test_a_debugger_s_step_over_hlt_waits_with_pics_in_userspace() -> None:
+    with Machine(irqchip="user") as machine:
+        machine.load(bundled("pit_ticks").path)
+        with Debugger(machine) as debugger:
+            while (event := debugger.cpus[0].step(timeout=60)).kind == "step":
+                pass
+        assert event.stop is not None
+        assert event.stop.reason is StopReason.HALTED
+        assert machine.output.endswith(b"PASS\n")
+
+
 @pytest.mark.parametrize("irqchip", ["none", "kernel"])
 def test_a_guest_is_the_same_traced_and_stepped(irqchip: str) -> None:
     """Its HLT at the end is one, too."""
@@ -214,10 +226,11 @@ def test_a_limit_ends_the_trace_and_tells() -> None:
 
 
 @pytest.mark.not_on_svm("its timer ticks faster than steps are taken there")
-def test_stepping_over_hlt_waits_for_what_wakes_it() -> None:
+@pytest.mark.parametrize("irqchip", ["kernel", "user"])
+def test_stepping_over_hlt_waits_for_what_wakes_it(irqchip: str) -> None:
     """A guest that waits for its timer in HLT comes to its end."""
     keeper = Keeper()
-    with Machine() as machine:
+    with Machine(irqchip=irqchip) as machine:
         machine.load(bundled("pit_ticks").path)
         steps = Selection(frozenset(["step"]))
         tracer = Tracer(machine, keeper, NullSink(), selection=steps, steps=True)
