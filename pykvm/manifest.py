@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from pykvm.boot.module_file import ModuleFile, parse_module
 from pykvm.errors import GuestMemoryError, ImageError
-from pykvm.memory import parse_size
+from pykvm.sizes import parse_size
 from pykvm.x86 import Mode
 
 MANIFEST = "manifest.toml"

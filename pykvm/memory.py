@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import struct
 from contextlib import suppress
 from errno import ENXIO
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, NewType
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import MIB, ram_ranges
 from pykvm.named import NamedTuple
+from pykvm.sizes import about_size
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -41,32 +41,7 @@ HUGE_PAGES_SHARE = 2
 _MAP_NORESERVE = 0x4000
 """Of the x86 ABI (asm-generic/mman.h); the mmap module names it from Python 3.13 on only."""
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,20})(?:([KMGT])(?:I?B)?|B)?")
 _FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
-
-
-def parse_size(text: str) -> int:
-    """The number of bytes that `text` means: digits and an optional K, M, G or T (powers of 1024).
-
-    "64K", "16M", "1G", "65536"; "64KiB" and "64KB" mean 64K, "512B" means 512.
-
-    Raises:
-        GuestMemoryError: it is not such a size, or not above zero.
-    """
-    match = _SIZE.fullmatch(text.strip().upper())
-    size = int(match[1]) * _UNITS[match[2] or ""] if match else 0
-    if not size:
-        raise GuestMemoryError(f"{text!r} is not a memory size: write it like 64K, 16M or 1G")
-    return size
-
-
-def size_words(size: int) -> str:
-    """A number of bytes, exactly, in the largest unit that divides it: "16 MiB", "1 byte"."""
-    for unit in "TGMK":
-        if size and size % _UNITS[unit] == 0:
-            return f"{size // _UNITS[unit]} {unit}iB"
-    return f"{size} byte" if size == 1 else f"{size} bytes"
 
 
 def host_memory() -> int:
@@ -147,8 +122,8 @@ class GuestMemory:
             )
         if size > limit:
             raise GuestMemoryError(
-                f"guest memory of {_human(size)} is more than {OVERCOMMIT} times what this host "
-                f"has; at most {_human(limit)} can be given"
+                f"guest memory of {about_size(size)} is more than {OVERCOMMIT} times what this "
+                f"host has; at most {about_size(limit)} can be given"
             )
         self.size = size
         self.on_view: Callable[[], None] | None = None
@@ -167,7 +142,7 @@ class GuestMemory:
             self.close()
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise GuestMemoryError(
-                f"the host cannot map {_human(size)} of guest memory: {why}"
+                f"the host cannot map {about_size(size)} of guest memory: {why}"
             ) from error
 
     def _add_region(self, gpa: Gpa, size: int, offset: int) -> None:
@@ -312,11 +287,3 @@ class GuestMemory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _human(size: int) -> str:
-    """About so many bytes."""
-    for unit in "TGMK":
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.4g} {unit}iB"
-    return f"{size} bytes"

@@ -12,7 +12,7 @@ from pykvm.errors import GuestMemoryError
 from pykvm.kvm.system import read_cpuid
 from pykvm.kvm.vm import Vm
 from pykvm.layout import IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
-from pykvm.memory import parse_size
+from pykvm.sizes import parse_size
 
 if TYPE_CHECKING:
     import threading

@@ -16,7 +16,7 @@ from pykvm.errors import GuestCrash, PykvmError
 from pykvm.kvm.journal import Journal
 from pykvm.kvm.recorder import INTR, Recorder, merge
 from pykvm.kvm.tsc import TscClock
-from pykvm.memory import size_words
+from pykvm.sizes import size_words
 from pykvm.trace import story as tell
 from pykvm.trace.matching import find_instructions
 from pykvm.trace.story_words import duration, plural

@@ -21,7 +21,7 @@ from pykvm.debug.page_entries import (
     page_address,
     reserved_bits,
 )
-from pykvm.memory import size_words
+from pykvm.sizes import size_words
 
 ReadPhysical = Callable[[int, int], "bytes | None"]
 """Given an address and a length: the bytes there, or None where that is not RAM."""

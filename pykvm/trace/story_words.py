@@ -9,7 +9,7 @@ from pykvm._shim import lib
 from pykvm.kvm.capabilities import name_of as capability_name
 from pykvm.kvm.decode import REASONS, exit_name, reason_name
 from pykvm.kvm.recorder import INTR
-from pykvm.memory import size_words
+from pykvm.sizes import size_words
 from pykvm.trace import words
 from pykvm.x86 import Cr0, Efer, Rflags
 

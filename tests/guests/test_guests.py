@@ -16,7 +16,8 @@ from pykvm.cpu.stop import EXIT_CRASH
 from pykvm.devices import BufferSink
 from pykvm.layout import DEFAULT_RAM, GIB, HIGH_RAM_BASE, KIB, LOW_RAM_END, MIB
 from pykvm.manifest import Guest, load_manifest
-from pykvm.memory import Gpa, parse_size
+from pykvm.memory import Gpa
+from pykvm.sizes import parse_size
 from pykvm.x86 import PAGE_SIZE
 
 FOLDER = Path(__file__).resolve().parents[2] / "guests"

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "pykvm"
 
 LAYERS = (
     ("named",),
-    ("errors", "files", "layout", "x86"),
+    ("errors", "files", "layout", "sizes", "x86"),
     ("_shim", "kvm"),
     ("bus", "irq", "memory"),
     ("devices",),
@@ -40,6 +40,7 @@ PURE = (
     "errors",
     "files",
     "layout",
+    "sizes",
     "x86",
     "bus",
     "irq",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykvm.errors import GuestMemoryError
-from pykvm.memory import parse_size, size_words
+from pykvm.sizes import parse_size, size_words
 
 
 @pytest.mark.parametrize(
