@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "histogram.h"
 #include "recorder.h"
 
 #define EXITS_COUNTED (sizeof(((struct shim_vcpu *)0)->exits) / sizeof(uint64_t))
@@ -202,12 +203,17 @@ static void spend(uint64_t *budget)
 static int enter(struct shim_vcpu *vcpu)
 {
 	struct shim_recorder *recorder = vcpu->recorder;
+	struct shim_meter *meter = vcpu->meter;
 	uint64_t start = vcpu->timed ? now() : 0;
 	int error;
 
 	if (recorder)
 		recorder->entered = shim_tsc();
+	if (meter)
+		shim_meter_enter(meter);
 	error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	if (meter)
+		shim_meter_leave(meter, error);
 	if (recorder)
 		recorder->left = shim_tsc();
 	if (vcpu->timed)

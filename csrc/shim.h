@@ -5,6 +5,7 @@
 #include <linux/kvm.h>
 #include <stdint.h>
 
+#include "histogram.cdef.h"
 #include "recorder.cdef.h"
 #include "shim.cdef.h"
 #include "watch.cdef.h"

@@ -15,6 +15,7 @@ from pykvm.errors import KvmIoctlError, PykvmError
 from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
+    from pykvm.kvm.meter import Meter
     from pykvm.kvm.recorder import Recorder
     from pykvm.kvm.routes import Routes
     from pykvm.kvm.vcpu import Vcpu
@@ -89,6 +90,7 @@ class RunLoop:
         self._c.budget = self.budget_cell
         self._c.timed = timed
         self.recorder: Recorder | None = None
+        self._meter: Meter | None = None
         self.exit: Any = self._c.exit
 
     def enter(self) -> int:
@@ -191,6 +193,14 @@ class RunLoop:
             recorder.attach(self._vcpu, self._c)
             self.recorder = recorder
 
+    def measure(self, meter: Meter | None) -> None:
+        """Measure all exits from now on with `meter`; None ends that.
+
+        While no thread is in `enter`.
+        """
+        self._meter = meter  # C has but a pointer to it
+        self._c.meter = ffi.NULL if meter is None else meter.cdata
+
     @property
     def inside_ns(self) -> int:
         """Time spent in the guest and the kernel so far, in ns (0 unless `timed`)."""
@@ -208,6 +218,7 @@ class RunLoop:
         return {port: n for port, n in enumerate(counts) if n}
 
     def close(self) -> None:
-        """Take timer and recorder away; the vCPU itself stays open."""
+        """Take timer, recorder and meter away; the vCPU itself stays open."""
         self.stop_timer()
         self.record(None)
+        self.measure(None)
