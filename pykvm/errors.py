@@ -97,6 +97,10 @@ class CoreError(PykvmError):
     """A core file cannot be written: no directory, no permission, a full disk."""
 
 
+class BenchError(PykvmError):
+    """A benchmark that cannot be run as asked, or a result that cannot be read."""
+
+
 class UnclaimedAccess(PykvmError):
     """A guest access that no device claims, on a machine that was asked to be strict."""
 

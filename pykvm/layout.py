@@ -116,6 +116,17 @@ TESTDEV_LINES = 0x2000
 TESTDEV_MEMORY = 0xFF00_0000
 """Guest-physical; the others are ports."""
 
+# ---- what benchmarks measure with, on machines of their own (guests/bench)
+BENCH_PORT = 0x10
+BENCH_DONE = 0x11
+BENCH_PIN = 0x12
+BENCH_RESULTS = 0x10_0000
+"""Guest-physical: where a guest in long mode leaves what it measured."""
+BENCH_RESULTS_REAL = 0x8000
+BENCH_FRESH = 1 * GIB
+"""Guest-physical: memory that no guest has touched."""
+BENCH_MMIO = 0xD000_0000
+
 # ---- interrupt lines (ISA)
 ISA_IRQS = 16
 TIMER_IRQ = 0

@@ -61,6 +61,8 @@ def test_the_wheel_carries_the_guests_and_the_types(wheel: Path) -> None:
         "pykvm/guests/manifest.toml",
         "pykvm/guests/hello.bin",
         "pykvm/guests/hello_elf64.elf",
+        "pykvm/guests/bench/cpuid.bin64",
+        "pykvm/guests/bench/ipi.bin",
         "pykvm/kvm/probes/modes.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "csrc/", "guests/"))]
