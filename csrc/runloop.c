@@ -111,6 +111,15 @@ static struct shim_route *find_route(struct shim_routes *routes, const struct sh
 	return &routes->route[0];
 }
 
+/* The number that the first element of an access stands for. */
+uint64_t shim_first_element(const struct shim_exit *exit)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, exit->data, exit->size < sizeof(value) ? exit->size : sizeof(value));
+	return value;
+}
+
 /* Answers the access in vcpu->exit if its route can.  Returns how; SHIM_PYTHON: it has not. */
 static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 {
@@ -177,6 +186,16 @@ static int flatten(struct shim_vcpu *vcpu)
 	default:
 		return 0;
 	}
+}
+
+/* What only Python wants to know of an access. */
+static void complete(struct shim_vcpu *vcpu)
+{
+	struct shim_exit *exit = &vcpu->exit;
+
+	exit->offset = (uint16_t)(exit->data - (uint8_t *)vcpu->run);
+	if (exit->is_write)
+		exit->value = shim_first_element(exit);
 }
 
 static void count(struct shim_vcpu *vcpu)
@@ -263,8 +282,11 @@ static int run(struct shim_vcpu *vcpu)
 			handled = answer(vcpu, &last);
 		if (recorder)
 			shim_record(vcpu, handled);
-		if (handled == SHIM_PYTHON)
+		if (handled == SHIM_PYTHON) {
+			if (is_access)
+				complete(vcpu);
 			return vcpu->run->exit_reason;
+		}
 	}
 }
 
@@ -280,6 +302,7 @@ int shim_run(struct shim_vcpu *vcpu)
 	if (result)
 		return result;
 	result = run(vcpu);
+	vcpu->exit.logged = vcpu->events_used;
 	shim_leave_thread(vcpu);
 	return result;
 }

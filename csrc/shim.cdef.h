@@ -68,13 +68,19 @@ struct shim_event {
 	uint8_t pad[2];
 };
 
-/* An I/O or MMIO exit, flat; for other reasons only `reason` is set (see shim_details). */
+/*
+ * An I/O or MMIO exit, flat; for other reasons only `reason` and `logged` are set (see
+ * shim_details). Python takes all of it at once (pykvm/kvm/runloop.py).
+ */
 struct shim_exit {
 	uint32_t reason; /* KVM_EXIT_* */
 	uint8_t is_write;
 	uint8_t size;     /* bytes of one element */
+	uint16_t offset;  /* of `data` in the run page */
 	uint32_t count;   /* elements */
+	uint32_t logged;  /* bytes in the event log when shim_run() returned */
 	uint64_t address; /* port number or guest-physical address */
+	uint64_t value;   /* the first element of a write that goes to Python */
 	uint8_t *data;    /* size * count bytes in the run page */
 };
 

@@ -14,4 +14,6 @@
 int shim_enter_thread(struct shim_vcpu *vcpu);
 void shim_leave_thread(struct shim_vcpu *vcpu);
 
+uint64_t shim_first_element(const struct shim_exit *exit);
+
 #endif

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from pykvm.kvm.exits import Exit
     from pykvm.kvm.vm import Vm
 
+
+_STORES = {
+    size: Struct(letter).pack_into for size, letter in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))
+}
+"""Put a number of so many bytes into a buffer."""
 
 _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
@@ -172,22 +178,31 @@ class KvmCpu(LoopedVcpu):
 
     def _run(self, start: int, deadline: int | None) -> None:
         loop, requests, injector = self.loop, self._requests, self._injector
-        enter = self.enter or loop.enter
+        enter, access, lock = self.enter or loop.enter, loop.access, self._lock
+        words, io, ports, mmio, page = requests.words, _IO, self._ports, self._mmio, loop.page
         self._ticks.begin(start, deadline)
         try:
-            while not requests.is_waiting:
+            while not words:
                 if injector is not None and not injector.prepare():
                     continue
                 reason = enter()
-                with self._lock:
-                    if loop.has_posted_writes:
+                with lock:
+                    is_write, size, offset, count, posted, address, value = access()
+                    if posted:
                         self._deliver_posted()
-                    if reason == _IO:
-                        dispatch(loop.exit, self._ports)
+                    if reason == io:
+                        bus = ports
                     elif reason == _MMIO:
-                        dispatch(loop.exit, self._mmio)
+                        bus = mmio
                     else:
                         self._handle(reason)
+                        continue
+                    if count == 1 and is_write:
+                        bus.write(address, size, value)
+                    elif count == 1 and size in _STORES:
+                        _STORES[size](page, offset, bus.read(address, size))
+                    else:
+                        dispatch(loop.exit, bus)
         finally:
             loop.stop_timer()
             # what is left when KVM_RUN failed, or a signal handler raised

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
@@ -31,7 +32,10 @@ PORTS = 1 << 16
 
 _HEADER = struct.Struct("<QIBB2x")
 assert _HEADER.size == ffi.sizeof("struct shim_event")
+_EXIT = struct.Struct("=4x?BHIIQQ8x")
+assert _EXIT.size == ffi.sizeof("struct shim_exit")
 
+_run = lib.shim_run  # looked up once, not at each exit
 _initialised = lib.shim_init()
 if _initialised < 0:
     raise OSError(-_initialised, "cannot install the kick signal's handler")
@@ -61,6 +65,10 @@ class RunLoop:
     Attributes:
         budget_cell: the `uint64_t *` that `budget` is kept in.
         recorder: who records the exits; None, as at first, for nobody.
+        access: called after `enter`, what the last I/O or MMIO exit is, at once: is_write, size,
+            offset of its data in `page`, count, how many bytes were posted before, address, value
+            of a write's first element.
+        page: the run page, writable; it dangles once the vCPU is closed.
         exit: the `struct shim_exit` of the last I/O or MMIO exit: is_write, size, count,
             address, data (size * count bytes, writable for reads).
     """
@@ -92,6 +100,10 @@ class RunLoop:
         self.recorder: Recorder | None = None
         self._meter: Meter | None = None
         self.exit: Any = self._c.exit
+        self.page: Any = ffi.buffer(vcpu.page.run, vcpu.page.size)
+        self.access: Callable[[], tuple[bool, int, int, int, int, int, int]] = partial(
+            _EXIT.unpack_from, ffi.buffer(ffi.addressof(self._c, "exit"))
+        )
 
     def enter(self) -> int:
         """Run until something is Python's; the GIL is free meanwhile.
@@ -106,7 +118,7 @@ class RunLoop:
         """
         if self._vcpu.fd < 0:
             raise ValueError("the vCPU is closed")
-        reason: int = lib.shim_run(self._c) if self.recorder is None else self.recorder.enter()
+        reason: int = _run(self._c) if self.recorder is None else self.recorder.enter()
         if reason < 0:
             raise KvmIoctlError("KVM_RUN", -reason)
         return reason
