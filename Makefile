@@ -12,7 +12,7 @@ SVM_ARGS ?=
 FUZZ_ACCESSES ?= 1000000
 FUZZ_PACKETS ?= 100000
 
-.PHONY: run test test-svm hosts check fuzz bench bench-linux bench-recorder guests lint types c-format c-warnings reproducible clean help
+.PHONY: run test test-svm hosts check fuzz bench bench-linux bench-recorder bench-peers guests lint types c-format c-warnings reproducible clean help
 
 run: $(INSTALLED) guests ## greet from a guest
 	@$(BIN)/pykvm run guests/hello.bin
@@ -40,6 +40,9 @@ bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
 
 bench-recorder: $(INSTALLED) guests ## measure what recording exits costs
 	@$(BIN)/python benchmarks/recorder_ratio.py
+
+bench-peers: $(INSTALLED) guests ## compare with QEMU and bare loops; writes the table in benchmarks/README.md
+	@$(BIN)/python benchmarks/peers.py --markdown
 
 bench-linux: $(INSTALLED) ## time Linux to /init against QEMU's, on an emulated processor with SVM
 	@$(BIN)/python -m tests.svm -- env PYTHONPATH=. $(BIN)/python benchmarks/linux_boot.py

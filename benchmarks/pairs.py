@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 Measure = Callable[[], float]
 """Does the thing once and returns what it took, in seconds."""
+
+Taken = TypeVar("Taken")
 
 
 class Comparison(NamedTuple):
@@ -33,17 +36,7 @@ class Comparison(NamedTuple):
 
 def compare(subject: Measure, reference: Measure, pairs: int) -> Comparison:
     """Measure both in turn, `pairs` times, each pair in the other order than the one before."""
-    subject()
-    reference()
-    times = []
-    for i in range(pairs):
-        if i % 2:
-            b = reference()
-            a = subject()
-        else:
-            a = subject()
-            b = reference()
-        times.append((a, b))
+    times = take_turns((subject, reference), pairs)
     low, ratio, high = statistics.quantiles([a / b for a, b in times], n=4)
     return Comparison(
         statistics.median(a for a, _ in times),
@@ -53,6 +46,39 @@ def compare(subject: Measure, reference: Measure, pairs: int) -> Comparison:
         high,
         pairs,
     )
+
+
+def take_turns(measures: Sequence[Callable[[], Taken]], rounds: int) -> list[list[Taken]]:
+    """Measure all of them once a round, each round beginning with the next one.
+
+    Each is measured once more before all that, which does not count.
+
+    Returns:
+        for each round what they took, in the order of `measures`.
+    """
+    for measure in measures:
+        measure()
+    taken = []
+    for i in range(rounds):
+        first = i % len(measures)
+        turns = [measure() for measure in (*measures[first:], *measures[:first])]
+        taken.append([*turns[len(measures) - first :], *turns[: len(measures) - first]])
+    return taken
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Where the median of all that could be measured lies, with 95 % confidence at the least.
+
+    Two order statistics: how many of the values lie below that median is binomial, whatever their
+    distribution.  Fewer than six cannot say so much: then it is the least and the greatest.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    left_out, tail = 0, 1
+    # `tail` of 2 ** n outcomes have no more than `left_out` of n values on one side
+    while 40 * (tail := tail + math.comb(n, left_out + 1)) <= 2**n:
+        left_out += 1
+    return ordered[left_out], ordered[-1 - left_out]
 
 
 def users_environment() -> dict[str, str]:
