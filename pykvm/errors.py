@@ -93,6 +93,10 @@ class CoreError(PykvmError):
     """A core file cannot be written: no directory, no permission, a full disk."""
 
 
+class LabError(PykvmError):
+    """A lab of the course that cannot be started, found or checked: no such lab, no assembler."""
+
+
 class UnclaimedAccess(PykvmError):
     """A guest access that no device claims, on a machine that was asked to be strict."""
 

@@ -10,6 +10,7 @@ COMMANDS = {
     "trace": "run a guest image and show each exit, and what it took",
     "explain": "tell what KVM does, step by step, on a run",
     "doctor": "tell what this host's KVM can do",
+    "lab": "learn how a hypervisor works: a course of labs, each with a checker",
 }
 
 
