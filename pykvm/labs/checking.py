@@ -23,6 +23,7 @@ def check(
     *,
     seed: int | None = None,
     seconds: float | None = None,
+    until_failure: bool = False,
     on_step: Callable[[Outcome], None] | None = None,
 ) -> Verdict:
     """Judge what a student has written.
@@ -35,6 +36,7 @@ def check(
         lab: which lab to judge it as.
         seed: what random guests grow from (0 to 2**32 - 1); by default another one each time.
         seconds: how long it may take in all; by default what the lab says.
+        until_failure: try nothing behind the first step that fails.
         on_step: called with each outcome as it comes.
 
     Raises:
@@ -46,7 +48,7 @@ def check(
     begin = time.monotonic()
     ended = child.run(
         "pykvm.labs.judge",
-        (str(lab.number), str(folder.resolve()), str(seed)),
+        (str(lab.number), str(folder.resolve()), str(seed), str(int(until_failure))),
         seconds=limit,
         children=None,
         on_message=hearing.hear,

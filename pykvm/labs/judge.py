@@ -29,7 +29,7 @@ LAST_PRINTED = 1000
 
 def main() -> None:
     """Check the folder that the command line names."""
-    pipe, number, folder, seed = sys.argv[1:]
+    pipe, number, folder, seed, until_failure = sys.argv[1:]
     child.adopt_orphans()
     lab = find_lab(int(number))
     obstacle = why_not(lab)
@@ -42,7 +42,10 @@ def main() -> None:
         work = Work(Path(folder), lab, int(seed), Path(scratch))
         done: dict[str, str] = {}
         for step in steps:
-            outcome = _try(step, work, done, int(seed))
+            if until_failure == "1" and FAILED in done.values():
+                outcome = Outcome(step.name, step.title, NOT_TRIED, "comes after a failure")
+            else:
+                outcome = _try(step, work, done, int(seed))
             done[step.name] = outcome.outcome
             _say(int(pipe), {"step": outcome._asdict()})
     _say(int(pipe), {"done": True})

@@ -18,8 +18,8 @@ MISTAKES = [mistake for lab in LABS for mistake in mistakes_of(lab)]
 
 
 def judge(folder: Path, lab: Lab) -> Verdict:
-    """The verdict; skips what this host cannot do, in its words."""
-    verdict = check(folder, lab)
+    """The verdict, up to the first failure; skips what this host cannot do, in its words."""
+    verdict = check(folder, lab, until_failure=True)
     if verdict.cannot:
         pytest.skip(verdict.cannot)
     return verdict
