@@ -20,7 +20,7 @@ from pykvm.labs.guest_runs import Run, run_image
 from pykvm.labs.steps import Wrong
 from pykvm.labs.toolchain import AssemblyError, assemble
 
-SECONDS = 20.0
+SECONDS = 10.0
 MEMORY = 1 << 30
 
 
