@@ -89,7 +89,7 @@ def run(
     """
     inner, outer = os.pipe()
     # a module of the student's must not stand in for one of Python's: no current directory (-P)
-    command = [sys.executable, "-P", "-B", "-m", module, str(outer), *words]
+    command = [sys.executable, "-P", "-m", module, str(outer), *words]
     try:
         with subprocess.Popen(
             command,

@@ -51,7 +51,12 @@ class Student:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[stem] = module
-        spec.loader.exec_module(module)
+        # bytecode would lie about in the student's folder
+        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.dont_write_bytecode = writes
         return module
 
     def get(self, name: str, what: str) -> Any:

@@ -60,8 +60,9 @@ def lay_out(lab: Lab, folder: Path) -> Path:
     return folder
 
 
-def spoil(mistake: Mistake, folder: Path) -> None:
-    """Make a mistake in a solution."""
+def spoiled(mistake: Mistake, folder: Path) -> Path:
+    """A student's folder with a wrong solution in it."""
+    lay_out(mistake.lab, folder)
     for change in mistake.change:
         path = folder / change["file"]
         text = path.read_text(encoding="utf-8")
@@ -70,3 +71,4 @@ def spoil(mistake: Mistake, folder: Path) -> None:
         path.write_text(text.replace(old, new), encoding="utf-8")
     for name, text in mistake.files.items():
         (folder / name).write_text(text, encoding="utf-8")
+    return folder
