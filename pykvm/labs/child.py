@@ -27,6 +27,8 @@ MOST_CHILDREN = 64
 GLANCE = 0.25
 """Seconds between two looks at how many processes there are."""
 
+_running: set[subprocess.Popen[bytes]] = set()
+
 _adopted: list[int] = []
 """This process, if it adopts orphans."""
 
@@ -103,7 +105,11 @@ def run(
         ) as process:
             os.close(outer)
             outer = -1
-            return _Watch(process, inner, seconds, children, on_message).run(given)
+            _running.add(process)
+            try:
+                return _Watch(process, inner, seconds, children, on_message).run(given)
+            finally:
+                _running.discard(process)
     finally:
         for fd in (inner, outer):
             if fd >= 0:
@@ -201,15 +207,26 @@ class _Watch:
 
 
 def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child and what it started, and wait for it."""
+    kill_tree(process.pid)
+    process.wait()
+
+
+def kill_tree(pid: int) -> None:
     """Kill a child, its process group, and whatever it started that can still be found."""
     with suppress(psutil.Error):
-        for descendant in psutil.Process(process.pid).children(recursive=True):
+        for descendant in psutil.Process(pid).children(recursive=True):
             with suppress(psutil.Error):
                 descendant.kill()
     with suppress(ProcessLookupError, PermissionError):
         # the group's number stays taken as long as it has a member or the child is not waited for
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        os.killpg(pid, signal.SIGKILL)
+
+
+def kill_running() -> None:
+    """Kill what other threads are just waiting for in `run`, which then returns."""
+    for process in tuple(_running):
+        kill_tree(process.pid)
 
 
 def adopt_orphans() -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pykvm.errors import LabError
 from pykvm.labs.catalogue import Lab, find_lab
 from pykvm.labs.checking import check
+from pykvm.labs.child import kill_running
 from pykvm.labs.folder import lab_of
 from pykvm.labs.verdict import Verdict
 
@@ -82,7 +83,9 @@ def grade(
                 if on_grade is not None:
                     on_grade(future.result())
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            while wait(places, timeout=0.2).not_done:
+                kill_running()
             raise
     return [grades[i] for i in range(len(folders))]
 

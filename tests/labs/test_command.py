@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pykvm.labs.catalogue import find_lab
 from pykvm.labs.hints import hints_of
-from tests.cli.conftest import Pykvm, image, pykvm_command, start
+from tests.cli.conftest import Pykvm, Start, image, pykvm_command, start
 from tests.labs.course import LABS, lay_out
 
 __all__ = ["image", "pykvm_command", "start"]  # fixtures
@@ -151,6 +153,20 @@ def test_grade_judges_all(pykvm_command: Pykvm, tmp_path: Path) -> None:
     grades = json.loads(result.out)["grades"]
     assert [g["verdict"] is not None for g in grades] == [True, True, True, False]
     assert grades[0]["verdict"]["passed"]
+
+
+@pytest.mark.parametrize("action", ["check", "grade"])
+def test_an_interrupt_ends_everything_at_once(start: Start, tmp_path: Path, action: str) -> None:
+    folder = lay_out(find_lab(HOST_LAB), tmp_path / "hanging")
+    code = "open('begun', 'w').close()\nwhile True: pass\n"
+    (folder / "host.py").write_text(code, encoding="utf-8")
+    child = start("lab", action, "hanging")
+    while not (folder / "begun").exists():
+        assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)  # by itself it would take 60 s
+    assert child.returncode == 130
+    assert not [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]
 
 
 def test_grade_shows_a_line_each(pykvm_command: Pykvm, tmp_path: Path) -> None:
