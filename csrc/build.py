@@ -7,14 +7,26 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).resolve().parent
-SOURCES = ("ioctl.c", "runloop.c", "kick.c", "native.c", "details.c", "recorder.c")
+SOURCES = (
+    "ioctl.c",
+    "runloop.c",
+    "bare.c",
+    "kick.c",
+    "native.c",
+    "details.c",
+    "recorder.c",
+    "watch.c",
+    "histogram.c",
+)
 DECLARATIONS = (
     "kvm.cdef.h",
     "kvm_irq.cdef.h",
     "kvm_numbers.cdef.h",
     "recorder.cdef.h",
+    "histogram.cdef.h",
     "shim.cdef.h",
     "details.cdef.h",
+    "watch.cdef.h",
 )
 
 ffibuilder = FFI()

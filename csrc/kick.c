@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,20 @@
 static __thread struct shim_vcpu *current;     /* the vCPU that this thread is running */
 static __thread volatile sig_atomic_t pending; /* a kick came while it was running none */
 
+/* Asked of the kernel once a thread: on its way to a device in Python an exit would feel it. */
+static __thread uint32_t own_id;
+
 static uint32_t thread_id(void)
 {
-	return (uint32_t)syscall(SYS_gettid);
+	if (!own_id)
+		own_id = (uint32_t)syscall(SYS_gettid);
+	return own_id;
+}
+
+/* In a child process its only thread has another one. */
+static void forget_id(void)
+{
+	own_id = 0;
 }
 
 static void on_kick(int signal)
@@ -146,5 +158,7 @@ int shim_set_timer(struct shim_vcpu *vcpu, uint64_t first, uint64_t interval)
 /* Readies the process for kicks.  Returns 0 or -errno. */
 int shim_init(void)
 {
-	return install_handler();
+	int error = pthread_atfork(NULL, NULL, forget_id);
+
+	return error ? -error : install_handler();
 }

@@ -22,14 +22,6 @@ int shim_must_wait(const struct shim_recorder *recorder)
 	return recorder->waits && recorder->written - recorder->taken >= recorder->size;
 }
 
-static uint64_t first_element(const struct shim_exit *exit)
-{
-	uint64_t value = 0;
-
-	memcpy(&value, exit->data, exit->size < sizeof(value) ? exit->size : sizeof(value));
-	return value;
-}
-
 /* What `address` and `value` are for exits that are no access to a device. */
 static void describe(const struct kvm_run *run, struct shim_record *record)
 {
@@ -121,7 +113,7 @@ void shim_record(struct shim_vcpu *vcpu, int handled)
 		record->size = exit->size;
 		record->is_write = exit->is_write;
 		if (exit->is_write || handled != SHIM_PYTHON)
-			record->value = first_element(exit);
+			record->value = shim_first_element(exit);
 		else
 			vcpu->recorder->unanswered = record;
 		return;
@@ -150,5 +142,5 @@ void shim_settle_record(struct shim_vcpu *vcpu)
 		return;
 	recorder->unanswered = NULL;
 	record->value = record->reason == KVM_EXIT_X86_RDMSR ? vcpu->run->msr.data
-	                                                     : first_element(&vcpu->exit);
+	                                                     : shim_first_element(&vcpu->exit);
 }

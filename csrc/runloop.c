@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "histogram.h"
 #include "recorder.h"
 
 #define EXITS_COUNTED (sizeof(((struct shim_vcpu *)0)->exits) / sizeof(uint64_t))
@@ -110,6 +111,15 @@ static struct shim_route *find_route(struct shim_routes *routes, const struct sh
 	return &routes->route[0];
 }
 
+/* The number that the first element of an access stands for. */
+uint64_t shim_first_element(const struct shim_exit *exit)
+{
+	uint64_t value = 0;
+
+	memcpy(&value, exit->data, exit->size < sizeof(value) ? exit->size : sizeof(value));
+	return value;
+}
+
 /* Answers the access in vcpu->exit if its route can.  Returns how; SHIM_PYTHON: it has not. */
 static int answer(struct shim_vcpu *vcpu, struct shim_event **last)
 {
@@ -178,6 +188,16 @@ static int flatten(struct shim_vcpu *vcpu)
 	}
 }
 
+/* What only Python wants to know of an access. */
+static void complete(struct shim_vcpu *vcpu)
+{
+	struct shim_exit *exit = &vcpu->exit;
+
+	exit->offset = (uint16_t)(exit->data - (uint8_t *)vcpu->run);
+	if (exit->is_write)
+		exit->value = shim_first_element(exit);
+}
+
 static void count(struct shim_vcpu *vcpu)
 {
 	uint32_t reason = vcpu->run->exit_reason;
@@ -202,12 +222,17 @@ static void spend(uint64_t *budget)
 static int enter(struct shim_vcpu *vcpu)
 {
 	struct shim_recorder *recorder = vcpu->recorder;
+	struct shim_meter *meter = vcpu->meter;
 	uint64_t start = vcpu->timed ? now() : 0;
 	int error;
 
 	if (recorder)
 		recorder->entered = shim_tsc();
+	if (meter)
+		shim_meter_enter(meter);
 	error = ioctl(vcpu->fd, KVM_RUN, 0) < 0 ? -errno : 0;
+	if (meter)
+		shim_meter_leave(meter, error);
 	if (recorder)
 		recorder->left = shim_tsc();
 	if (vcpu->timed)
@@ -257,8 +282,11 @@ static int run(struct shim_vcpu *vcpu)
 			handled = answer(vcpu, &last);
 		if (recorder)
 			shim_record(vcpu, handled);
-		if (handled == SHIM_PYTHON)
+		if (handled == SHIM_PYTHON) {
+			if (is_access)
+				complete(vcpu);
 			return vcpu->run->exit_reason;
+		}
 	}
 }
 
@@ -274,6 +302,7 @@ int shim_run(struct shim_vcpu *vcpu)
 	if (result)
 		return result;
 	result = run(vcpu);
+	vcpu->exit.logged = vcpu->events_used;
 	shim_leave_thread(vcpu);
 	return result;
 }

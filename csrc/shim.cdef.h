@@ -68,13 +68,19 @@ struct shim_event {
 	uint8_t pad[2];
 };
 
-/* An I/O or MMIO exit, flat; for other reasons only `reason` is set (see shim_details). */
+/*
+ * An I/O or MMIO exit, flat; for other reasons only `reason` and `logged` are set (see
+ * shim_details). Python takes all of it at once (pykvm/kvm/runloop.py).
+ */
 struct shim_exit {
 	uint32_t reason; /* KVM_EXIT_* */
 	uint8_t is_write;
 	uint8_t size;     /* bytes of one element */
+	uint16_t offset;  /* of `data` in the run page */
 	uint32_t count;   /* elements */
+	uint32_t logged;  /* bytes in the event log when shim_run() returned */
 	uint64_t address; /* port number or guest-physical address */
+	uint64_t value;   /* the first element of a write that goes to Python */
 	uint8_t *data;    /* size * count bytes in the run page */
 };
 
@@ -92,6 +98,7 @@ struct shim_vcpu {
 	uint32_t timed;                 /* whether inside_ns is kept */
 	uint64_t inside_ns;             /* time in KVM_RUN: guest and kernel */
 	struct shim_recorder *recorder; /* NULL: exits are not recorded */
+	struct shim_meter *meter;       /* NULL: exits are not measured */
 	struct shim_exit exit;
 	uint32_t thread;       /* kernel thread id while in shim_run(), else 0 */
 	uint32_t kicked;       /* shim_kick() came since the last SHIM_INTERRUPTED */
@@ -104,6 +111,7 @@ int shim_ioctl_value(int fd, unsigned long request, unsigned long value);
 
 int shim_init(void);
 int shim_run(struct shim_vcpu *vcpu);
+int shim_run_bare(int fd, struct kvm_run *run, uint64_t exits, struct shim_meter *meter);
 int shim_drain(struct shim_vcpu *vcpu);
 void shim_kick(struct shim_vcpu *vcpu);
 int shim_set_timer(struct shim_vcpu *vcpu, uint64_t first, uint64_t interval);
@@ -112,6 +120,12 @@ int shim_kick_signal(void);
 uint64_t shim_tsc(void);
 void shim_settle_record(struct shim_vcpu *vcpu); /* only where there is a recorder */
 
+void shim_histogram_add(struct shim_histogram *histogram, uint64_t value);
+void shim_meter_enter(struct shim_meter *meter);
+void shim_meter_idle(struct shim_meter *meter, uint64_t count);
+
 /* Native devices to measure and to test with: a register that reads back; a count of accesses. */
 void shim_latch(void *opaque, struct shim_access *access);
 void shim_counter(void *opaque, struct shim_access *access);
+/* Interrupts through an eventfd: `opaque` points to its descriptor, an int. */
+void shim_signal(void *opaque, struct shim_access *access);

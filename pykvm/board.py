@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pykvm import layout
+from pykvm.boot.e820 import map_for_firmware
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.devices.a20 import A20Gate
 from pykvm.devices.acpi_pm import LENGTH, AcpiPm
@@ -13,7 +14,7 @@ from pykvm.devices.cmos import Cmos
 from pykvm.devices.debug_exit import DebugExit
 from pykvm.devices.debugcon import Debugcon
 from pykvm.devices.fw_cfg import DMA_LENGTH, PORTS_LENGTH, DmaMemory, FwCfg
-from pykvm.devices.fw_cfg_items import E820_RAM, E820_RESERVED, IRQ0_OVERRIDE, e820_file
+from pykvm.devices.fw_cfg_items import IRQ0_OVERRIDE, e820_file
 from pykvm.devices.i8042 import I8042
 from pykvm.devices.pci_config import PciConfig
 from pykvm.devices.port92 import Port92
@@ -99,7 +100,7 @@ def build_board(
         fw_cfg=FwCfg(memory, ram=ram, cpus=cpus),
     )
     board.fw_cfg.add_item(IRQ0_OVERRIDE, (1).to_bytes(4, "little"))
-    board.fw_cfg.add_file("etc/e820", e820_file(memory_map(ram)))
+    board.fw_cfg.add_file("etc/e820", e820_file(map_for_firmware(ram)))
     ports.attach(layout.COM1, 8, board.serial)
     ports.attach(layout.DEBUGCON, 1, board.debugcon)
     ports.attach(layout.DEBUGCON_BIOS, 1, board.debugcon)
@@ -118,17 +119,6 @@ def build_board(
     ports.attach(layout.FW_CFG, PORTS_LENGTH, board.fw_cfg.ports)
     ports.attach(layout.FW_CFG_DMA, DMA_LENGTH, board.fw_cfg.dma)
     return board
-
-
-def memory_map(ram: int) -> list[tuple[int, int, int]]:
-    """What firmware is told of memory: (start, length, type) of `ram` bytes of RAM and of the
-    pages that KVM needs.  What it keeps for itself it works out, and tells the guest; for kernels
-    that are booted without firmware, `pykvm.boot.e820` says that."""
-    low = min(ram, layout.LOW_RAM_END)
-    ranges = [(0, low, E820_RAM), (*layout.KVM_PAGES, E820_RESERVED)]
-    if ram > low:
-        ranges.append((layout.HIGH_RAM_BASE, ram - low, E820_RAM))
-    return ranges
 
 
 def attach_testdev(

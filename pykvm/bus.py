@@ -115,6 +115,10 @@ class Attachment(NamedTuple):
     sizes: frozenset[int]
 
 
+_NOBODY = Attachment(0, 0, Device(), "nobody", frozenset())
+"""Claims no access."""
+
+
 class Bus:
     """An address space with devices in it.
 
@@ -145,6 +149,7 @@ class Bus:
         self._accelerator = accelerator
         self._attachments: list[Attachment] = []
         self._bases: list[int] = []
+        self._last = _NOBODY  # whom the guest came to last: it will again
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -194,16 +199,21 @@ class Bus:
         if at < 0 or self._bases[at] != base:
             raise BusError(f"nothing is attached at {self.name} {base:#x}")
         del self._attachments[at], self._bases[at]
+        self._last = _NOBODY
 
     def find(self, address: int) -> Attachment | None:
         """The attachment that claims `address`."""
         at = bisect_right(self._bases, address) - 1
         if at >= 0 and address < self._attachments[at].end:
-            return self._attachments[at]
+            self._last = self._attachments[at]
+            return self._last
         return None
 
     def read(self, address: int, size: int) -> int:
         """Read one `size`-byte value; bytes that nobody claims are 0xFF."""
+        base, end, device, _, sizes = self._last
+        if base <= address and address + size <= end and size in sizes:
+            return device.read(address - base, size) & ((1 << 8 * size) - 1)
         owner = self.find(address)
         if owner is not None and size in owner.sizes and address + size <= owner.end:
             return owner.device.read(address - owner.base, size) & ((1 << 8 * size) - 1)
@@ -219,6 +229,10 @@ class Bus:
 
     def write(self, address: int, size: int, value: int) -> None:
         """Write one `size`-byte value; bytes that nobody claims are dropped."""
+        base, end, device, _, sizes = self._last
+        if base <= address and address + size <= end and size in sizes:
+            device.write(address - base, size, value)
+            return
         owner = self.find(address)
         if owner is not None and size in owner.sizes and address + size <= owner.end:
             owner.device.write(address - owner.base, size, value)

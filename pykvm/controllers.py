@@ -6,17 +6,20 @@ from errno import EPERM
 from typing import TYPE_CHECKING, Self
 
 from pykvm._shim import ffi, lib
+from pykvm.boot.platform import KVM_IOAPIC_VERSION
 from pykvm.errors import KvmIoctlError, MachineError
 from pykvm.irq import SharedLine
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
-from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, TIMER_IRQ
+from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, ISA_IRQS, SPEAKER, TIMER_IRQ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pykvm.bus import Bus
+    from pykvm.devices.speaker import Speaker
     from pykvm.irq import IrqLine
+    from pykvm.isa_interrupts import IsaInterrupts
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
 
 
@@ -26,18 +29,29 @@ class NoControllers:
     Attributes:
         irqchip, pit: what is in the kernel of them.
         has_apics: whether each vCPU has a local APIC in the kernel.
+        has_pics: whether there are two PICs, and a PIT, wherever.
+        ioapic_version: what the IOAPIC's version register says, in its low byte; None for none.
+        isa: the PICs and the PIT, if they are devices of this process, for the processor to ask.
     """
 
     irqchip: IrqChip | SplitIrqChip | None = None
     pit: Pit | None = None
     has_apics = False
+    has_pics = False
+    ioapic_version: int | None = None
+    isa: IsaInterrupts | None = None
 
-    def __init__(self, vm: Vm) -> None:
-        """Make them, before the first vCPU."""
-        self.vm = vm
+    def __init__(self, vm: Vm | None = None) -> None:
+        """Make them, before the first vCPU; without a VM for those that need none."""
+        self._speaker: Speaker | None = None
 
-    def attach(self, mmio: Bus) -> None:
-        """Attach those that are devices of this process."""
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Attach those that are devices of this process, and the speaker's port, unless a PIT in
+        the kernel has it."""
+        from pykvm.devices.speaker import Speaker
+
+        self._speaker = Speaker()
+        ports.attach(SPEAKER, 1, self._speaker)
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
         """Have a line drive a global system interrupt.
@@ -57,6 +71,8 @@ class NoControllers:
 
     def copy(self, new: Self) -> None:
         """Take over the state of another VM's; lines keep their levels."""
+        if self._speaker is not None:
+            self._speaker.reset()
 
 
 class SplitControllers(NoControllers):
@@ -70,18 +86,21 @@ class SplitControllers(NoControllers):
     has_apics = True
 
     def __init__(self, vm: Vm) -> None:
-        from pykvm.devices.ioapic import IoApic
+        from pykvm.devices.ioapic import VERSION, IoApic
         from pykvm.kvm.irqchip import SplitIrqChip
 
         super().__init__(vm)
+        self.vm = vm
         self.irqchip = SplitIrqChip(vm)
+        self.ioapic_version = VERSION
         self._ioapic = IoApic(self._deliver, on_route_change=self._set_routes)
         self._pins: dict[int, SharedLine] = {}
 
-    def attach(self, mmio: Bus) -> None:
-        """Attach the IOAPIC."""
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Attach the IOAPIC, and the speaker's port."""
         from pykvm.devices.ioapic import LENGTH
 
+        super().attach(ports, mmio)
         mmio.attach(IOAPIC, LENGTH, self._ioapic)
 
     def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
@@ -112,6 +131,7 @@ class SplitControllers(NoControllers):
 
     def copy(self, new: Self) -> None:
         """Make the IOAPIC as new; lines keep their levels."""
+        super().copy(new)
         self._ioapic.reset()
 
     def _deliver(self, address: int, data: int) -> bool:
@@ -134,17 +154,22 @@ class SplitControllers(NoControllers):
 class KernelControllers(NoControllers):
     """Two PICs, an IOAPIC, local APICs and a PIT with the speaker's port, all in the kernel."""
 
-    has_apics = True
+    has_apics = has_pics = True
+    ioapic_version = KVM_IOAPIC_VERSION
 
     def __init__(self, vm: Vm) -> None:
         from pykvm.kvm.irqchip import IrqChip, Pit
 
         super().__init__(vm)
+        self.vm = vm
         self._chip = IrqChip(vm)
         self._route_timer()
         self._pit = Pit(self._chip)
         self.irqchip, self.pit = self._chip, self._pit
         self._lines: list[tuple[IrqLine, Callable[[bool], None]]] = []
+
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Nothing: all is in the kernel."""
 
     def _route_timer(self) -> None:
         """Lead ISA interrupt 0 to the IOAPIC's input 2, where PCs have it and the tables say so;
@@ -182,11 +207,44 @@ class KernelControllers(NoControllers):
                 drive(True)
 
 
+class UserControllers(NoControllers):
+    """Two PICs and a PIT with the speaker's port, all of this process; the kernel has nothing.
+
+    HLT leaves the guest, and what interrupts it, it is given by hand (`pykvm.cpu.injection`).
+    """
+
+    has_pics = True
+
+    def __init__(self, vm: Vm | None = None) -> None:
+        from pykvm.isa_interrupts import IsaInterrupts
+
+        super().__init__(vm)
+        self._isa = self.isa = IsaInterrupts()
+
+    def attach(self, ports: Bus, mmio: Bus) -> None:
+        """Attach all of them."""
+        self._isa.attach(ports)
+
+    def connect(self, gsi: int, line: IrqLine, on_failure: Callable[[Exception], None]) -> None:
+        """Have a line drive an input of the PICs; 16 and above lead nowhere."""
+        if gsi < ISA_IRQS:
+            line.listener = lambda level: self._isa.set_input(gsi, level)
+
+    def copy(self, new: Self) -> None:
+        """Make all of them as new; lines keep their levels."""
+        self._isa.reset()
+
+
 def _irq_level(gsi: int, level: bool) -> object:
     return ffi.new("struct kvm_irq_level *", {"irq": gsi, "level": level})
 
 
-KINDS = {"kernel": KernelControllers, "split": SplitControllers, "none": NoControllers}
+KINDS: dict[str, type[NoControllers]] = {
+    "kernel": KernelControllers,
+    "split": SplitControllers,
+    "user": UserControllers,
+    "none": NoControllers,
+}
 """By the names that users know."""
 
 MAX_PROCESSORS = 255
@@ -213,7 +271,7 @@ def check_processors(vm: Vm, count: int, kind: str) -> None:
     if not KINDS[kind].has_apics:
         raise MachineError(
             f"{count} processors need local APICs to start each other: "
-            "irqchip kernel or split, not none"
+            f"irqchip kernel or split, not {kind}"
         )
     limit = min(vm.check(lib.KVM_CAP_MAX_VCPUS) or VCPUS_UNTOLD, MAX_PROCESSORS)
     if count > limit:

@@ -30,6 +30,10 @@ class KvmUnavailable(PykvmError):
         self.cause = cause
 
 
+class EmulatorUnavailable(PykvmError):
+    """The emulator cannot be used: it is not installed, or not as it is expected to be."""
+
+
 class KvmIoctlError(PykvmError):
     """An ioctl of the KVM API failed.
 
@@ -97,12 +101,20 @@ class LabError(PykvmError):
     """A lab of the course that cannot be started, found or checked: no such lab, no assembler."""
 
 
+class BenchError(PykvmError):
+    """A benchmark that cannot be run as asked, or a result that cannot be read."""
+
+
 class UnclaimedAccess(PykvmError):
     """A guest access that no device claims, on a machine that was asked to be strict."""
 
 
 class SinkError(PykvmError):
     """The host's side of a device failed: a full disk, a closed pipe."""
+
+
+class ReaderGoneError(SinkError):
+    """What is written goes through a pipe or a socket that nobody reads any more."""
 
 
 class DebugError(PykvmError):

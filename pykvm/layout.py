@@ -18,6 +18,13 @@ HIGH_RAM_BASE = 4 * GIB
 MIN_RAM = 64 * KIB
 DEFAULT_RAM = 16 * MIB
 
+
+def ram_ranges(ram: int) -> tuple[tuple[int, int], ...]:
+    """Where `ram` bytes of RAM are: start and length of what is below the gap, then above it."""
+    low = min(ram, LOW_RAM_END)
+    return ((0, low), (HIGH_RAM_BASE, ram - low)) if ram > low else ((0, low),)
+
+
 # ---- boot
 FLAT_LOAD_ADDRESS = 0x1000
 """Flat images: above the real-mode interrupt vectors and the BIOS data area."""
@@ -75,13 +82,23 @@ FIRMWARE_END = 4 * GIB
 # ---- ports
 BIOS_TRAP = 0x30
 """16 ports that no PC uses: through them the BIOS's stubs enter Python, a port a service."""
+PIC = 0x20
+PIC2 = 0xA0
+PIT = 0x40
+SPEAKER = 0x61
+ELCR = 0x4D0
+"""Which interrupts are level-triggered, a byte for each PIC (ICH9 datasheet, ELCR1 and ELCR2)."""
 I8042_DATA = 0x60
+SPEAKER = 0x61
 I8042_COMMAND = 0x64
 CMOS = 0x70
 POST = 0x80
 PORT92 = 0x92
 DEBUGCON = 0xE9
 DEBUG_EXIT = 0xF4
+CRTC = 0x3D4
+VGA_STATUS = 0x3DA
+"""Both with a BIOS only, whose screen they are of."""
 COM1 = 0x3F8
 DEBUGCON_BIOS = 0x402
 """SeaBIOS's debug console; QEMU's `-device isa-debugcon,iobase=0x402`."""
@@ -99,7 +116,19 @@ TESTDEV_LINES = 0x2000
 TESTDEV_MEMORY = 0xFF00_0000
 """Guest-physical; the others are ports."""
 
+# ---- what benchmarks measure with, on machines of their own (guests/bench)
+BENCH_PORT = 0x10
+BENCH_DONE = 0x11
+BENCH_PIN = 0x12
+BENCH_RESULTS = 0x10_0000
+"""Guest-physical: where a guest in long mode leaves what it measured."""
+BENCH_RESULTS_REAL = 0x8000
+BENCH_FRESH = 1 * GIB
+"""Guest-physical: memory that no guest has touched."""
+BENCH_MMIO = 0xD000_0000
+
 # ---- interrupt lines (ISA)
+ISA_IRQS = 16
 TIMER_IRQ = 0
 KEYBOARD_IRQ = 1
 CASCADE_IRQ = 2

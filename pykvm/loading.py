@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pykvm.boot import boot_image, read_image
-from pykvm.boot.firmware import firmware_for
-from pykvm.firmware import Start
+from pykvm.boot.firmware_tables import tables_for
+from pykvm.firmware_socket import Start
 from pykvm.memory import Gpa
-from pykvm.parts import make_as_new
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from pykvm.accelerators import Accelerator
     from pykvm.bios import Bios, Disk
+    from pykvm.boot.platform import Platform
     from pykvm.boot.request import Module
     from pykvm.boot.state import BootState
     from pykvm.controllers import NoControllers
-    from pykvm.cpu.kvm import KvmCpu
     from pykvm.cpu.processors import Processors
-    from pykvm.firmware import Socket
+    from pykvm.cpu.protocol import Cpu
+    from pykvm.firmware_socket import Socket
     from pykvm.memory import GuestMemory
     from pykvm.x86 import Mode
 
@@ -30,8 +32,10 @@ class Loadable:
     """The half of `Machine` that says what it runs: an image, disks, firmware."""
 
     memory: GuestMemory
-    cpus: tuple[KvmCpu, ...]
+    accelerator: Accelerator
+    cpus: tuple[Cpu, ...]
     lock: threading.RLock
+    _platform: Platform
     _socket: Socket
     _controllers: NoControllers
     _processors: Processors
@@ -79,7 +83,7 @@ class Loadable:
             self._socket,
             image,
             self.memory.size,
-            len(self.cpus),
+            self._platform,
             mode=mode,
             load_address=load_address,
             entry=entry,
@@ -89,11 +93,13 @@ class Loadable:
         )
         return self._begin(start)
 
-    def boot(self, disks: Sequence[Disk]) -> Bios:
+    def boot(self, disks: Sequence[Disk], *, own: bool = False) -> Bios:
         """Boot from the first of some disks, through pykvm's BIOS, at the machine's power-on.
 
         Args:
-            disks: stay the caller's, to be closed after the machine.
+            disks: images by drive, the first of them booted from.
+            own: they are the machine's from now on, which closes them, even if it cannot boot;
+                else they stay the caller's, to be closed after the machine.
 
         Returns:
             the BIOS; it is also in `bios`, until something else is loaded.
@@ -102,8 +108,13 @@ class Loadable:
             DiskError: there are too many, or one cannot be read.
             GuestMemoryError: there is less than 1 MiB of RAM.
         """
-        start = self._socket.plan_disks(disks, len(self.cpus))
-        self._begin(start)
+        with ExitStack() as guard:
+            if own:
+                for disk in disks:
+                    guard.callback(disk.close)
+            start = self._socket.plan_disks(disks, self._platform)
+            guard.pop_all()
+        self._begin(start._replace(own_disks=tuple(disks) if own else ()))
         assert start.bios is not None
         return start.bios
 
@@ -128,10 +139,23 @@ class Loadable:
             return self.memory.read(Gpa(gpa), length)
         return self._socket.read_rom(gpa, length)
 
+    def take_keys(self) -> list[int]:
+        """Take away the keys that its guest has not read, for the BIOS keyboard (`Keyboard.give`)
+        of a machine that follows it; none without a BIOS.
+
+        Those in the guest's own buffer are among them unless it is in protected mode.
+
+        Raises:
+            RuntimeError: it is running.
+        """
+        self._processors.refuse_while_running()
+        with self.lock:
+            return self._socket.take_keys()
+
     def _begin(self, start: Start) -> BootState:
         try:
             self._processors.refuse_while_running()
-            make_as_new(self.cpus, self._controllers, self.lock)
+            self.accelerator.make_as_new(self.cpus, self._controllers, self.lock)
             with self.lock:
                 self._socket.plug(start, self.cpus)
                 put_into_ram(start.state, self.memory)
@@ -146,7 +170,7 @@ def plan_start(
     socket: Socket,
     image: str | os.PathLike[str] | bytes,
     ram: int,
-    cpus: int,
+    platform: Platform,
     *,
     mode: Mode | None,
     load_address: int | None,
@@ -162,11 +186,11 @@ def plan_start(
     """
     told = (mode, load_address, entry) != (None, None, None) or cmdline or modules
     if bios and not told and socket.suits(image):
-        return socket.plan_image(image, cpus)
+        return socket.plan_image(image, platform)
     state = plan_boot(
         image,
         ram,
-        cpus,
+        platform,
         mode=mode,
         load_address=load_address,
         entry=entry,
@@ -179,7 +203,7 @@ def plan_start(
 def plan_boot(
     image: str | os.PathLike[str] | bytes,
     ram: int,
-    cpus: int,
+    platform: Platform,
     *,
     mode: Mode | None,
     load_address: int | None,
@@ -187,7 +211,7 @@ def plan_boot(
     cmdline: str,
     modules: Sequence[Module],
 ) -> BootState:
-    """What starting `image` means on a machine with `ram` bytes and `cpus` processors.
+    """What starting `image` means on a machine with `ram` bytes of RAM.
 
     The other arguments are those of `Machine.load`.
 
@@ -198,7 +222,7 @@ def plan_boot(
         name, content = "", image
     else:
         name, content = os.fspath(image), read_image(image, ram)
-    firmware = firmware_for(content, cpus, ram)
+    firmware = tables_for(content, platform, ram)
     state = boot_image(
         content,
         ram,

@@ -5,33 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from pykvm.accelerators import open_accelerator
 from pykvm.board import attach_testdev, build_board
 from pykvm.bus import MEMORY_SPACE, PORT_SPACE, Bus
-from pykvm.controllers import KINDS, check_processors
 from pykvm.cpu.model import HOST, CpuModel
 from pykvm.cpu.msrs import MsrSpace
 from pykvm.cpu.processors import Processors
 from pykvm.cpu.shared import Shared
 from pykvm.cpu.stop import Stop, StopReason, StopRequest
 from pykvm.devices.sinks import BufferSink, kept
-from pykvm.firmware import Socket
+from pykvm.firmware_socket import Socket
 from pykvm.irq import Lines
-from pykvm.kvm.routes import Routes
-from pykvm.kvm.runloop import NO_BUDGET
-from pykvm.kvm.system import System
-from pykvm.kvm.vm import Vm
 from pykvm.layout import DEFAULT_RAM
 from pykvm.loading import Loadable
 from pykvm.memory import GuestMemory, wants_huge_pages
-from pykvm.parts import make_cpus, place_memory, ram_size
+from pykvm.parts import ram_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from pykvm.cpu.kvm import KvmCpu
     from pykvm.devices.sinks import Sink
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
+    from pykvm.kvm.routes import Routes
+    from pykvm.kvm.system import System
+    from pykvm.kvm.vm import Vm
     from pykvm.stats import Stats
 
 OUTPUT_KEPT = 16 << 20
@@ -57,13 +57,17 @@ class Machine(Loadable):
         strict: an access that no device claims crashes the guest.
         testdev: attach the test device that test kernels for KVM look for.
         stats: keep the counts and times that `stats` tells; costs two clock reads an exit.
-        irqchip: where interrupt controllers are.  "kernel": PICs, IOAPIC, local APICs and PIT, all
-            in KVM.  "split": local APICs in KVM and an IOAPIC of pykvm's, neither PICs nor PIT.
-            "none": no controllers, lines lead nowhere, and any HLT ends the run.
+        irqchip: where interrupt controllers are; None for the accelerator's usual ones, "kernel"
+            or "user".  "kernel": PICs, IOAPIC, local APICs and PIT, all in KVM.  "split": local
+            APICs in KVM and an IOAPIC of pykvm's, neither PICs nor PIT.  "user": PICs and PIT of
+            pykvm's, no APICs; a HLT that nothing can end ends the run.  "none": no controllers,
+            lines lead nowhere, and any HLT ends the run.
         smp: how many processors, 1 to 255 at the most; more than 1 need "kernel" or "split".  The
             guest starts the others by INIT and SIPI.
         cpu: what the processors are: by default all that the host's KVM offers; see
             `pykvm.cpu.model.parse_cpu`.
+        accel: who plays it: "kvm", "emu" (the emulator, with one processor and no APICs), or
+            "auto": KVM if there is a usable /dev/kvm, else the emulator.
         system: an open `System` to use; it stays open.  By default /dev/kvm is opened.
 
     Attributes:
@@ -74,8 +78,7 @@ class Machine(Loadable):
             None where there are none.
         board: the devices that are always there.
         msrs: what the guest gets from registers that KVM does not know; #GP unless told otherwise.
-        vm: the KVM machine underneath.
-        routes: what the C loop answers without Python.
+        accelerator: who plays it.
         lock: held while devices are called; take it to touch a device from another thread.
 
     Raises:
@@ -96,9 +99,10 @@ class Machine(Loadable):
         strict: bool = False,
         testdev: bool = False,
         stats: bool = False,
-        irqchip: str = "kernel",
+        irqchip: str | None = None,
         smp: int = 1,
         cpu: CpuModel = HOST,
+        accel: str = "auto",
         system: System | None = None,
     ) -> None:
         size = ram_size(memory)
@@ -108,17 +112,16 @@ class Machine(Loadable):
         self._serial_sink = BufferSink(OUTPUT_KEPT) if serial is None else serial
         self._debug_sink = BufferSink(OUTPUT_KEPT) if debug is None else debug
         self._lines = Lines()
-        self.routes = Routes(posting=smp == 1)
-        self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=self.routes.ports)
-        self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=self.routes.mmio)
         with ExitStack() as undo:
             self.memory = undo.enter_context(
                 GuestMemory(size, huge=wants_huge_pages(size) and not testdev)
             )
-            if system is None:
-                system = undo.enter_context(System())
-            self.vm = undo.enter_context(Vm(system))
-            check_processors(self.vm, smp, irqchip)
+            self.accelerator = accelerator = open_accelerator(
+                accel, undo, posting=smp == 1, system=system
+            )
+            self._controllers = controllers = accelerator.make_controllers(irqchip, smp)
+            self.ports = Bus("port", PORT_SPACE, strict=strict, accelerator=accelerator.ports)
+            self.mmio = Bus("MMIO", MEMORY_SPACE, strict=strict, accelerator=accelerator.mmio)
             self.board = build_board(
                 self.ports,
                 ram=size,
@@ -136,40 +139,56 @@ class Machine(Loadable):
                     line=self._lines.new_input,
                     flush=self.memory.forget_mapping,
                 )
-            place_memory(self.vm, self.memory)
-            self._controllers = controllers = KINDS[irqchip](self.vm)
-            controllers.attach(self.mmio)
+            accelerator.place_memory(self.memory)
+            controllers.attach(self.ports, self.mmio)
             self._socket = Socket(
-                self.vm,
+                accelerator,
                 self.memory,
                 self.ports,
                 self.lock,
                 teletype=teletype,
                 post=self._requests.post,
-                interrupts=controllers.pit is not None,
+                interrupts=controllers.has_pics,
             )
             undo.callback(self._socket.unplug)
             for gsi, pin in self._lines.shared.items():
                 controllers.connect(gsi, pin.line, self._fail)
             self.msrs = MsrSpace()
-            self.msrs.catch_if_possible(self.vm)
+            accelerator.catch_msrs(self.msrs)
             self._processors = Processors(self._requests, controllers.may_wake_halted)
             shared = Shared(
                 ports=self.ports,
                 mmio=self.mmio,
                 memory=self.memory,
-                routes=self.routes,
                 msrs=self.msrs,
                 requests=self._requests,
                 lock=self.lock,
                 has_apics=controllers.has_apics,
+                isa=controllers.isa,
                 end_of_interrupt=controllers.end_of_interrupt,
                 on_tick=self._on_tick,
                 on_sleep=self._processors.on_sleep,
             )
-            self.cpus = make_cpus(self.vm, smp, shared, undo, model=cpu, stats=stats)
+            self.cpus = accelerator.make_cpus(smp, shared, undo, model=cpu, stats=stats)
             self._processors.add(self.cpus)
+            self._platform = accelerator.platform(controllers)
             self._cleanup = undo.pop_all()
+
+    @property
+    def vm(self) -> Vm:
+        """The KVM machine underneath; raises MachineError if it is emulated."""
+        return self.accelerator.vm
+
+    @property
+    def kvm_cpus(self) -> tuple[KvmCpu, ...]:
+        """The processors, with all that KVM's have; raises MachineError if it is emulated."""
+        assert self.vm
+        return cast("tuple[KvmCpu, ...]", self.cpus)
+
+    @property
+    def routes(self) -> Routes:
+        """What the C loop answers without Python; raises MachineError if it is emulated."""
+        return self.accelerator.routes
 
     @property
     def irqchip(self) -> IrqChip | SplitIrqChip | None:
@@ -214,7 +233,7 @@ class Machine(Loadable):
         start = time.monotonic_ns()
         deadline = None if timeout is None else start + int(timeout * 1e9)
         self._processors.refuse_while_running()
-        self.cpus[0].loop.budget = NO_BUDGET if max_exits is None else max_exits
+        self.cpus[0].limit_exits(max_exits)
         try:
             return self._processors.run(start, deadline, only)
         finally:
@@ -260,6 +279,11 @@ class Machine(Loadable):
         """Give the guest `data` on COM1; returns how many bytes of it there was room for."""
         with self.lock:
             return self.board.serial.receive(data)
+
+    def press_power_button(self) -> None:
+        """Press the power button and let it go: a guest that listens (ACPI) switches off."""
+        with self.lock:
+            self.board.power.press_power_button()
 
     def stats(self) -> Stats:
         """Exits and times so far."""

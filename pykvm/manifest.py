@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from pykvm.boot.module_file import ModuleFile, parse_module
 from pykvm.errors import GuestMemoryError, ImageError
-from pykvm.memory import parse_size
+from pykvm.sizes import parse_size
 from pykvm.x86 import Mode
 
 MANIFEST = "manifest.toml"
@@ -33,10 +33,13 @@ class Guest(NamedTuple):
         cmdline: its command line.
         modules: what is loaded beside it.
         smp: how many processors.
+        kvm_only: what it needs that emulated machines have not, if it does.
         needs: the probes that must pass.
         attach: the devices that it needs and that a plain machine lacks.
         input: what comes in on COM1.
         keys: what is typed on its BIOS's keyboard.
+        power_button: what it sends to COM1 before the power button is pressed; None: nobody
+            presses it.
         teletype: what its BIOS writes to the screen, in UTF-8; None where that does not matter.
         output: what it sends to COM1; None where `output_regex` says it.
         output_regex: matches all that it sends to COM1; None where `output` says it.
@@ -53,10 +56,12 @@ class Guest(NamedTuple):
     cmdline: str
     modules: tuple[ModuleFile, ...]
     smp: int
+    kvm_only: str | None
     needs: tuple[str, ...]
     attach: tuple[str, ...]
     input: bytes
     keys: bytes
+    power_button: bytes | None
     teletype: bytes | None
     output: bytes | None
     output_regex: bytes | None
@@ -122,6 +127,7 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
     mode = table.take("mode", str, None)
     memory = table.take("memory", str, None)
     output = table.take("output", str, None)
+    power_button = table.take("power_button", str, None)
     teletype = table.take("teletype", str, None)
     output_regex = table.take("output_regex", str, None)
     if (output is None) == (output_regex is None):
@@ -138,10 +144,14 @@ def _read_guest(folder: Path, table: _Table) -> Guest:
         cmdline=table.take("cmdline", str, ""),
         modules=tuple(_module(folder, text) for text in table.take_list("modules", str)),
         smp=table.take("smp", int, 1),
+        kvm_only=table.take("kvm_only", str, None),
         needs=tuple(table.take_list("needs", str)),
         attach=tuple(table.take_list("attach", str)),
         input=table.bytes_of("input", table.take("input", str, "")),
         keys=table.bytes_of("keys", table.take("keys", str, "")),
+        power_button=(
+            None if power_button is None else table.bytes_of("power_button", power_button)
+        ),
         teletype=None if teletype is None else teletype.encode(),
         output=None if output is None else table.bytes_of("output", output),
         output_regex=(

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 import struct
 from contextlib import suppress
 from errno import ENXIO
 from typing import TYPE_CHECKING, NewType
 
 from pykvm.errors import GuestMemoryError
-from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END, MIB
+from pykvm.layout import MIB, ram_ranges
 from pykvm.named import NamedTuple
+from pykvm.sizes import about_size
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 Gpa = NewType("Gpa", int)
 """A guest-physical address."""
@@ -41,24 +41,7 @@ HUGE_PAGES_SHARE = 2
 _MAP_NORESERVE = 0x4000
 """Of the x86 ABI (asm-generic/mman.h); the mmap module names it from Python 3.13 on only."""
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,20})(?:([KMGT])(?:I?B)?|B)?")
 _FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
-
-
-def parse_size(text: str) -> int:
-    """The number of bytes that `text` means: digits and an optional K, M, G or T (powers of 1024).
-
-    "64K", "16M", "1G", "65536"; "64KiB" and "64KB" mean 64K, "512B" means 512.
-
-    Raises:
-        GuestMemoryError: it is not such a size, or not above zero.
-    """
-    match = _SIZE.fullmatch(text.strip().upper())
-    size = int(match[1]) * _UNITS[match[2] or ""] if match else 0
-    if not size:
-        raise GuestMemoryError(f"{text!r} is not a memory size: write it like 64K, 16M or 1G")
-    return size
 
 
 def host_memory() -> int:
@@ -125,6 +108,7 @@ class GuestMemory:
         size: as given.
         fd: the memfd that holds it; -1 with `huge`.
         regions: one region, or two where RAM goes on above the hole below 4 GiB.
+        on_view: called whenever the host comes in, as somebody may keep what he made of RAM.
 
     Raises:
         GuestMemoryError: such a size cannot be had.
@@ -138,10 +122,11 @@ class GuestMemory:
             )
         if size > limit:
             raise GuestMemoryError(
-                f"guest memory of {_human(size)} is more than {OVERCOMMIT} times what this host "
-                f"has; at most {_human(limit)} can be given"
+                f"guest memory of {about_size(size)} is more than {OVERCOMMIT} times what this "
+                f"host has; at most {about_size(limit)} can be given"
             )
         self.size = size
+        self.on_view: Callable[[], None] | None = None
         self.regions: tuple[Region, ...] = ()
         self._maps: list[_Mapping] = []
         self.fd = -1
@@ -149,15 +134,15 @@ class GuestMemory:
             if not huge:
                 self.fd = os.memfd_create("pykvm-guest-ram", os.MFD_CLOEXEC)
                 os.ftruncate(self.fd, size)
-            low = min(size, LOW_RAM_END)
-            self._add_region(Gpa(0), low, 0)
-            if size > low:
-                self._add_region(Gpa(HIGH_RAM_BASE), size - low, low)
+            offset = 0
+            for start, length in ram_ranges(size):
+                self._add_region(Gpa(start), length, offset)
+                offset += length
         except (OSError, ValueError) as error:
             self.close()
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise GuestMemoryError(
-                f"the host cannot map {_human(size)} of guest memory: {why}"
+                f"the host cannot map {about_size(size)} of guest memory: {why}"
             ) from error
 
     def _add_region(self, gpa: Gpa, size: int, offset: int) -> None:
@@ -188,6 +173,8 @@ class GuestMemory:
         Raises:
             GuestMemoryError: they are not all RAM.
         """
+        if self.on_view is not None:
+            self.on_view()
         for region in self.regions:
             if region.gpa <= gpa and gpa + length <= region.end and length >= 0:
                 start = gpa - region.gpa
@@ -300,10 +287,3 @@ class GuestMemory:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _human(size: int) -> str:
-    for unit in "TGMK":
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.4g} {unit}iB"
-    return f"{size} bytes"

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 from pykvm._shim import ffi, lib
 from pykvm.cpu.kvm import KvmCpu
 from pykvm.cpu.model import CpuModel, cpuid_for
+from pykvm.cpu.topology import find_leaves
 from pykvm.errors import GuestMemoryError
+from pykvm.kvm.system import read_cpuid
 from pykvm.kvm.vm import Vm
 from pykvm.layout import IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
-from pykvm.memory import parse_size
+from pykvm.sizes import parse_size
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
     from contextlib import ExitStack
 
+    from pykvm.boot.platform import Platform
     from pykvm.controllers import NoControllers
     from pykvm.cpu.shared import Shared
     from pykvm.memory import GuestMemory
@@ -85,7 +88,24 @@ def make_cpus(
     return tuple(cpus)
 
 
-def make_as_new(cpus: Sequence[KvmCpu], controllers: NoControllers, lock: threading.RLock) -> None:
+def platform_of(cpus: Sequence[KvmCpu], controllers: NoControllers) -> Platform:
+    """What firmware's tables are to tell of a machine, as it is."""
+    from pykvm.boot.platform import Platform
+
+    table = read_cpuid(cpus[0].vcpu.fd, "KVM_GET_CPUID2")
+    _, leaf_1 = find_leaves(table, (1,))[0]
+    return Platform(
+        cpus=len(cpus),
+        signature=leaf_1.eax,
+        features=leaf_1.edx,
+        ioapic_version=controllers.ioapic_version,
+        has_pics=controllers.has_pics,
+    )
+
+
+def make_as_new(
+    vm: Vm, cpus: Sequence[KvmCpu], controllers: NoControllers, lock: threading.RLock
+) -> None:
     """Take back what the last image did to processors and interrupt controllers, if one ran.
 
     What KVM begins with is its own affair: it is copied from what is made for that.
@@ -94,9 +114,9 @@ def make_as_new(cpus: Sequence[KvmCpu], controllers: NoControllers, lock: thread
         return
     for cpu in cpus:
         cpu.settle()
-    with Vm(controllers.vm.system) as vm:
-        new = type(controllers)(vm)
+    with Vm(vm.system) as other:
+        new = type(controllers)(other)
         for cpu in cpus:
-            cpu.reset(vm)
+            cpu.reset(other)
         with lock:
             controllers.copy(new)

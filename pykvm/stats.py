@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pykvm.bus import UNCLAIMED_KEPT
-from pykvm.kvm.decode import reason_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.cpu.protocol import Cpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Space(Protocol):
         """How often nobody answered at further addresses."""
 
 
-def collect(cpus: Iterable[KvmCpu], spaces: Iterable[Space], run_ns: int) -> Stats:
+def collect(cpus: Iterable[Cpu], spaces: Iterable[Space], run_ns: int) -> Stats:
     """Add up what the processors and buses have counted in `run_ns` ns of running."""
     spaces = list(spaces)
     exits: Counter[str] = Counter()
@@ -77,10 +76,10 @@ def collect(cpus: Iterable[KvmCpu], spaces: Iterable[Space], run_ns: int) -> Sta
     inside = total = 0
     for cpu in cpus:
         total += run_ns
-        for reason, count in cpu.loop.exits_by_reason().items():
-            exits[reason_name(reason)] += count
-        by_port.update(cpu.loop.exits_by_port())
-        inside += cpu.loop.inside_ns
+        counts = cpu.counts
+        exits.update(counts.exits)
+        by_port.update(counts.ports)
+        inside += counts.inside_ns
     unclaimed = tuple(
         Unclaimed(space.name, address, is_write, count)
         for space in spaces

@@ -12,6 +12,14 @@ from pykvm.named import NamedTuple
 
 PAGE_SIZE = 4096
 
+SEGMENT_SIZE = 1 << 16
+"""Of real mode: offsets have 16 bits."""
+
+PIT_HZ = 1_193_182
+PIT_LARGEST = 1 << 16
+"""A PC's 8254 timer: how often it counts in a second, and the largest divisor, which is where a
+BIOS leaves it."""
+
 
 class Bits:
     """The base of the registers below: a class whose attributes are bits.
@@ -157,6 +165,22 @@ class DescriptorTable(NamedTuple):
     limit: int = 0
 
 
+LONGEST_INSTRUCTION = 15
+"""In bytes (SDM vol. 2A, 2.3.11)."""
+
+
+def code_bits(cs: Segment, efer: int) -> int:
+    """How wide the code in a segment is, in this mode: 16, 32 or 64 bits (SDM vol. 3A, 3.4.5)."""
+    if efer & Efer.LMA and cs.l:
+        return 64
+    return 32 if cs.db else 16
+
+
+def linear_ip(ip: int, cs_base: int, bits: int) -> int:
+    """CS:IP as a linear address: 32 bits of it, except in 64-bit code (SDM vol. 3A, 3.4)."""
+    return ip if bits == 64 else (cs_base + ip) & 0xFFFF_FFFF
+
+
 CODE_TYPE = 0xB
 """Segment.type of code: execute, read, accessed."""
 
@@ -182,3 +206,13 @@ def flat_data(selector: int) -> Segment:
 def real_segment(selector: int, *, code: bool = False) -> Segment:
     """A segment register as real mode loads it: base 16 times the selector, 64 KiB."""
     return Segment(base=selector << 4, selector=selector, type=CODE_TYPE if code else DATA_TYPE)
+
+
+def is_unmaskable(entry: int) -> bool:
+    """Whether an entry of an IOAPIC or of a local vector table, not masked itself, delivers SMI,
+    NMI or INIT, which RFLAGS.IF does not hold back.
+
+    Both have the delivery mode in bits 8 to 10 and the mask in bit 16 (82093AA datasheet, 3.2.4;
+    SDM vol. 3A, 11.5.1).
+    """
+    return not entry >> 16 & 1 and entry >> 8 & 7 in (2, 4, 5)

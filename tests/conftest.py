@@ -2,6 +2,7 @@
 
 Tests below `tests/kvm` and `tests/guests`, and those marked `needs()`, want a usable /dev/kvm.
 `needs("probe", ...)` wants those probes to pass, too; `pykvm doctor` lists them.
+`emulated` tests run their guests on the emulator, wherever they are, and need no KVM.
 `not_on_svm("reason")` keeps a test off the emulated machine of `make test-svm`.
 """
 
@@ -43,6 +44,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     stays_away = item.get_closest_marker("not_on_svm")
     if stays_away is not None and ON_SVM:
         pytest.skip(f"not on the emulated machine: {stays_away.args[0]}")
+    if item.get_closest_marker("emulated") is not None:
+        pytest.importorskip("unicorn", reason="unicorn, the emulator, is not installed")
+        return
     marked = item.get_closest_marker("needs") is not None
     if not marked and not any(folder in item.path.parents for folder in WANT_KVM):
         return

@@ -1,20 +1,25 @@
 """The BIOS data area at 0040:0000: its fields, their first contents, and access to it.
 
+Those that kernels find without a BIOS, too, are in `pykvm.boot.bios_data`.
+
 Source of the fields: IBM PC AT Technical Reference, "BIOS listing" (DATA segment); those of the
 enhanced keyboard and the EGA, from 0x84 on, as Ralf Brown's MEMORY.LST names them.
 """
 
 from __future__ import annotations
 
-from pykvm.layout import BIOS_DATA, COM1, EBDA, KIB
+from pykvm.boot.bios_data import (
+    COM_PORTS,
+    EBDA_SEGMENT,
+    EQUIPMENT,
+    EQUIPMENT_FPU,
+    EQUIPMENT_ONE_SERIAL,
+    MEMORY_KIB,
+    SIZE,
+)
+from pykvm.layout import BIOS_DATA, COM1, CRTC, EBDA, KIB
 from pykvm.memory import Gpa, GuestMemory
 
-SIZE = 0x100
-
-COM_PORTS = 0x00
-EBDA_SEGMENT = 0x0E
-EQUIPMENT = 0x10
-MEMORY_KIB = 0x13
 SHIFT_FLAGS = 0x17
 SHIFT_FLAGS_2 = 0x18
 KEY_HEAD = 0x1A
@@ -50,10 +55,8 @@ KEYBOARD_STATE = 0x96
 WAIT_ACTIVE = 0xA0
 
 EQUIPMENT_FLOPPY = 1 << 0
-EQUIPMENT_FPU = 1 << 1
 EQUIPMENT_COLOR_80 = 1 << 5
 EQUIPMENT_FLOPPIES_SHIFT = 6
-EQUIPMENT_ONE_SERIAL = 1 << 9
 
 BLINKING = 1 << 5
 """In VIDEO_CONTROL: an attribute's bit 7 blinks; else it brightens the background."""
@@ -127,7 +130,7 @@ def initial_bda(*, floppies: int, hard_disks: int) -> bytes:
     put(VIDEO_COLUMNS, 80)
     put(VIDEO_PAGE_SIZE, 0x1000)
     put(CURSOR_SHAPE, DEFAULT_CURSOR)
-    put(CRTC_PORT, 0x3D4)
+    put(CRTC_PORT, CRTC)
     put(VIDEO_CONTROL, 0x29, 1)
     put(DISK_COUNT, hard_disks, 1)
     put(PRINTER_TIMEOUTS, 0x1414_1414, 4)

@@ -23,6 +23,7 @@ from pykvm.bios.system import SystemServices
 from pykvm.bios.video import Video
 from pykvm.boot.e820 import memory_map
 from pykvm.boot.state import BootState, Piece
+from pykvm.devices.crtc import Crtc
 from pykvm.devices.sinks import NullSink
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import (
@@ -69,6 +70,7 @@ class Bios:
     Attributes:
         keyboard: where the host types.
         screen: the video memory.
+        crtc: the controller that shows it, for the port bus.
 
     Raises:
         GuestMemoryError: there is no room for a BIOS.
@@ -96,8 +98,11 @@ class Bios:
         self._interrupts = interrupts
         self._bda = bda = Bda(memory)
         self.screen = Screen(memory)
+        self.crtc = Crtc(clock=monotonic)
         self.keyboard = Keyboard(bda)
-        video = Video(memory, self.screen, bda, NullSink() if teletype is None else teletype)
+        video = Video(
+            memory, self.screen, self.crtc, bda, NullSink() if teletype is None else teletype
+        )
         self._clock = Clock(bda, ports, monotonic=monotonic, interrupts=interrupts)
         system = SystemServices(
             memory,
@@ -190,7 +195,7 @@ class Bios:
 
     def frame(self) -> Frame:
         """What is on the screen now."""
-        return take_frame(self.screen, self._bda)
+        return take_frame(self.screen, self.crtc, self._bda)
 
 
 def _piece(gpa: int, data: bytes, name: str) -> Piece:

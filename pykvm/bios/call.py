@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from pykvm.bios.registers import Registers, SegmentValue
 from pykvm.memory import Gpa, GuestMemory
-from pykvm.x86 import Rflags
+from pykvm.x86 import SEGMENT_SIZE, Rflags
 
-SEGMENT_SIZE = 0x1_0000
 FLAGS_IMAGE = 4
 """Above SP at the entry: IP, CS, FLAGS, two bytes each."""
 

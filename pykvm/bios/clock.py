@@ -22,6 +22,7 @@ from pykvm.devices.cmos import (
     YEAR,
 )
 from pykvm.layout import CMOS
+from pykvm.x86 import PIT_HZ, PIT_LARGEST
 
 if TYPE_CHECKING:
     from pykvm.bios.bda import Bda
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from pykvm.bios.ports import Ports
 
 NS = 1_000_000_000
-PIT_HZ = 1_193_182
-PIT_COUNT = 0x1_0000
 TICKS_PER_DAY = 0x18_00B0
 B_DAYLIGHT_SAVING = 1 << 0
 READINGS = 3
@@ -39,7 +38,7 @@ READINGS = 3
 
 def ticks_in(ns: int) -> int:
     """How often the timer ticks in a time, at 1193182 / 65536 Hz."""
-    return ns * PIT_HZ // (PIT_COUNT * NS)
+    return ns * PIT_HZ // (PIT_LARGEST * NS)
 
 
 class Clock:

@@ -16,6 +16,7 @@ from pykvm.bios.geometry import SECTOR
 from pykvm.bios.image import FIRST_HARD_DISK
 from pykvm.bios.rom import FLOPPY_TABLE, SEGMENT
 from pykvm.bios.transfer import Operation, Transfers
+from pykvm.x86 import SEGMENT_SIZE
 
 if TYPE_CHECKING:
     from pykvm.bios.bda import Bda
@@ -27,7 +28,6 @@ FUNCTION_STATUS = 0x01
 FUNCTION_TYPE = 0x15
 FUNCTION_EXTENSIONS = 0x41
 
-SEGMENT_SIZE = 0x1_0000
 FLOPPY_WITHOUT_CHANGE_LINE = 1
 HARD_DISK = 3
 

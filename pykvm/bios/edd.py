@@ -25,6 +25,7 @@ PACKET_ACCESS = 1 << 0
 DRIVE_PARAMETERS = 1 << 2
 
 MAX_BLOCKS = 127
+"""So many fit behind any offset below 16: no transfer reaches a segment's end."""
 COUNT = 2
 """The packet's field."""
 
@@ -46,7 +47,7 @@ class Packet(NamedTuple):
 
     at: Gpa
     blocks: int
-    address: int | None
+    address: int
     lba: int
 
 
@@ -95,11 +96,7 @@ class ExtendedDisk:
             return status.INVALID
         if packet.blocks == 0:
             return status.OK
-        if packet.address is None and operation is not Operation.VERIFY:
-            return status.BOUNDARY
-        return self._transfers.run(
-            operation, drive.disk, packet.lba, packet.blocks, packet.address or 0
-        )
+        return self._transfers.run(operation, drive.disk, packet.lba, packet.blocks, packet.address)
 
     def _seek(self, call: Call, drive: Drive) -> int:
         packet = self._packet(call, drive)
@@ -116,14 +113,12 @@ class ExtendedDisk:
         size, count, offset, segment, lba = _PACKET.unpack(self._memory.read(at, _PACKET.size))
         if size < _PACKET.size:
             return None
-        address: int | None = (segment << 4) + offset
+        address = (segment << 4) + offset
         if segment << 16 | offset == FLAT:
             whole = call.buffer(r.ds, r.si, _PACKET.size + _FLAT_ADDRESS.size)
             if whole is None or size < _PACKET.size + _FLAT_ADDRESS.size:
                 return None
             address = self._memory.read_uint(Gpa(at + _PACKET.size), 8)
-        elif offset % 16 + count * SECTOR > 0x1_0000:
-            address = None
         return Packet(at, count, address, lba)
 
     def _parameters(self, call: Call, drive: Drive) -> int:

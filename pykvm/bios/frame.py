@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pykvm.bios.bda import BLINKING, CURSOR_SHAPE, CURSORS, VIDEO_CONTROL, VIDEO_PAGE, Bda
+from pykvm.bios.bda import BLINKING, VIDEO_CONTROL, Bda
 from pykvm.bios.cp437 import GLYPHS
-from pykvm.bios.screen import CELL, COLUMNS, PAGES, ROW_BYTES, ROWS, Screen
-
-CURSOR_OFF = 1 << 5
-"""In the cursor's first scan line."""
+from pykvm.bios.screen import CELL, CELLS, COLUMNS, ROW_BYTES, ROWS, Screen
+from pykvm.devices.crtc import Crtc
 
 _ANSI = (0, 4, 2, 6, 1, 5, 3, 7)
 """A PC's colours have blue as bit 0 and red as bit 2; terminals the other way round."""
@@ -48,17 +46,12 @@ class Frame(NamedTuple):
         return "\n".join(lines)
 
 
-def take_frame(screen: Screen, bda: Bda) -> Frame:
-    """The page that is shown now, with its cursor."""
-    page = bda.byte(VIDEO_PAGE) % PAGES
-    position = bda.word(CURSORS + 2 * page)
-    row, column = position >> 8, position & 0xFF
-    shape = bda.word(CURSOR_SHAPE)
-    first, last = shape >> 8, shape & 0xFF
-    visible = row < ROWS and column < COLUMNS and not first & CURSOR_OFF and first & 0x1F <= last
+def take_frame(screen: Screen, crtc: Crtc, bda: Bda) -> Frame:
+    """What is shown now, with the cursor."""
+    row, column = divmod((crtc.cursor - crtc.start) % CELLS, COLUMNS)
     return Frame(
-        screen.snapshot(page),
-        (row, column) if visible else None,
+        screen.snapshot(crtc.start % CELLS),
+        (row, column) if row < ROWS and crtc.cursor_lines else None,
         bool(bda.byte(VIDEO_CONTROL) & BLINKING),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from pykvm.bios.geometry import (
     hard_disk_geometry,
 )
 from pykvm.errors import DiskError
+from pykvm.files import open_regular
 
 FIRST_HARD_DISK = 0x80
 MAX_DISKS = 16
@@ -43,19 +43,13 @@ class Disk:
         self.path = os.fspath(path)
         self.readonly = readonly
         self._fd = -1
-        access = os.O_RDONLY if readonly else os.O_RDWR
         try:
-            # O_NONBLOCK: a FIFO must not keep us waiting for its writer
-            self._fd = os.open(self.path, access | os.O_CLOEXEC | os.O_NONBLOCK)
-            status = os.fstat(self._fd)
+            self._fd, self._size = open_regular(self.path, os.O_RDONLY if readonly else os.O_RDWR)
         except (OSError, ValueError) as error:
-            self.close()
             raise DiskError(f"disk image {self.path}: {_why(error, readonly=readonly)}") from error
-        self._size = status.st_size
-        if not stat.S_ISREG(status.st_mode) or not self._size:
+        if not self._size:
             self.close()
-            what = "is empty" if stat.S_ISREG(status.st_mode) else "is not a regular file"
-            raise DiskError(f"disk image {self.path}: it {what}")
+            raise DiskError(f"disk image {self.path}: it is empty")
         self.sectors = -(-self._size // SECTOR)
 
     def read(self, lba: int, target: memoryview) -> None:

@@ -14,7 +14,7 @@ from pykvm.bios.keymap import keys_from
 from pykvm.bios.scancodes import BREAK, ScanCodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pykvm.bios.bda import Bda
     from pykvm.bios.call import Call
@@ -114,6 +114,27 @@ class Keyboard:
         taken = keys[: self.room]
         self._typed.extend(taken)
         return len(keys) - len(taken)
+
+    def take(self, *, from_guest: bool) -> list[int]:
+        """Take away the keys that the guest has not read, at most `TYPED_AHEAD`.
+
+        Args:
+            from_guest: those in its buffer, too.
+        """
+        keys: list[int] = []
+        while from_guest and len(keys) < TYPED_AHEAD:
+            key = self._buffer.first()
+            if key is None:
+                break
+            keys.append(key)
+            self._buffer.drop()
+        keys.extend(self._typed)
+        self._typed.clear()
+        return keys[:TYPED_AHEAD]
+
+    def give(self, keys: Sequence[int]) -> None:
+        """Press what `take` has brought, before anything else is typed."""
+        self._typed.extend(keys)
 
     def refill(self) -> None:
         """Move keys that wait on the host into the guest's buffer, as far as there is room."""

@@ -1,6 +1,7 @@
 """The text screen: 80 by 25 cells of character and attribute at B8000, in eight pages.
 
-It is plain guest RAM: what a guest stores there is on the screen at once.
+It is plain guest RAM: what a guest stores there is on the screen at once.  The CRT controller
+says which of its cells comes first.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ CELL = 2
 ROW_BYTES = COLUMNS * CELL
 PAGE_BYTES = ROWS * ROW_BYTES
 PAGE_DISTANCE = 0x1000
+PAGE_CELLS = PAGE_DISTANCE // CELL
+"""How far apart in cells, as the CRT controller counts."""
 PAGES = 8
+CELLS = PAGES * PAGE_CELLS
 BLANK = 0x20
 NORMAL = 0x07
 """Light grey on black."""
@@ -59,10 +63,12 @@ class Screen:
             with self._page(page) as view:
                 view[:] = blank_page()
 
-    def snapshot(self, page: int) -> bytes:
-        """A page's cells."""
-        with self._page(page) as view:
-            return bytes(view)
+    def snapshot(self, start: int) -> bytes:
+        """A screenful of cells from one of the memory's on, 0 to 16383; the first of them follows
+        the last."""
+        with self._memory.view(Gpa(TEXT_SCREEN), CELLS * CELL) as view:
+            cells = view[start * CELL : start * CELL + PAGE_BYTES].tobytes()
+            return cells + view[: PAGE_BYTES - len(cells)].tobytes()
 
     def cell(self, page: int, row: int, column: int) -> tuple[int, int]:
         """The character and the attribute at a place."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pykvm.bios import bda as field
 from pykvm.bios.waiting import Wait
+from pykvm.boot.bios_data import COM_PORTS
 from pykvm.devices import serial_reg as reg
 from pykvm.layout import COM1
 
@@ -47,7 +48,7 @@ class Serial:
     def interrupt(self, call: Call) -> None:
         """INT 14h, by AH, for the port in DX; AH bit 7 says that it could not be done."""
         r = call.registers
-        if r.dx != 0 or not self._bda.word(field.COM_PORTS):
+        if r.dx != 0 or not self._bda.word(COM_PORTS):
             r.ah = TIMEOUT
         elif r.ah == 0x00:
             self._set_up(r.al)

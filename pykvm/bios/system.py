@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from pykvm.bios import bda as field
 from pykvm.bios.block_move import move_block
-from pykvm.bios.memory_map import extended_memory
 from pykvm.bios.rom import SEGMENT, SYSTEM_TABLE
 from pykvm.bios.waiting import Wait
+from pykvm.boot.bios_data import EQUIPMENT, MEMORY_KIB
+from pykvm.boot.e820 import extended_memory
 from pykvm.devices.port92 import A20, FAST_RESET
 from pykvm.layout import EBDA, KIB, MIB, PORT92
 
@@ -81,11 +82,11 @@ class SystemServices:
 
     def equipment(self, call: Call) -> None:
         """INT 11h: the equipment word."""
-        call.registers.ax = self._bda.word(field.EQUIPMENT)
+        call.registers.ax = self._bda.word(EQUIPMENT)
 
     def memory_size(self, call: Call) -> None:
         """INT 12h: KiB of conventional memory."""
-        call.registers.ax = self._bda.word(field.MEMORY_KIB)
+        call.registers.ax = self._bda.word(MEMORY_KIB)
 
     def interrupt(self, call: Call) -> None:
         """INT 15h, by AH."""

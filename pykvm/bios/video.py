@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from pykvm.bios import bda as field
 from pykvm.bios.cp437 import GLYPHS
-from pykvm.bios.screen import CELL, COLUMNS, PAGES, ROWS, WHOLE, Screen, Window
+from pykvm.bios.screen import CELL, COLUMNS, PAGE_CELLS, PAGES, ROWS, WHOLE, Screen, Window
+from pykvm.devices.crtc import SCAN_LINE
 
 if TYPE_CHECKING:
     from pykvm.bios.bda import Bda
     from pykvm.bios.call import Call
+    from pykvm.devices.crtc import Crtc
     from pykvm.devices.sinks import Sink
     from pykvm.memory import GuestMemory
 
@@ -30,6 +32,9 @@ WITH_ATTRIBUTES = 1 << 1
 TEXT_MODE_SET = 0x30
 """What AL holds after setting a text mode."""
 
+CGA_HEIGHT = 8
+"""Scan lines of a character."""
+
 VGA_COLOUR = 0x08
 FUNCTION_SUPPORTED = 0x1A
 
@@ -40,13 +45,17 @@ class Video:
     Args:
         memory: guest RAM.
         screen: its video memory.
+        crtc: shows a page of it, and the cursor.
         bda: the BIOS data area, where cursors and the page shown are.
         sink: gets what is written as on a teletype (AH=0Eh, 13h), in UTF-8.
     """
 
-    def __init__(self, memory: GuestMemory, screen: Screen, bda: Bda, sink: Sink) -> None:
+    def __init__(
+        self, memory: GuestMemory, screen: Screen, crtc: Crtc, bda: Bda, sink: Sink
+    ) -> None:
         self._memory = memory
         self._screen = screen
+        self._crtc = crtc
         self._bda = bda
         self._sink = sink
         self._functions = {
@@ -92,6 +101,8 @@ class Video:
 
     def _move(self, page: int, row: int, column: int) -> None:
         self._bda.set_word(field.CURSORS + 2 * page, row << 8 | column)
+        if page == self._page_shown:
+            self._crtc.cursor = page * PAGE_CELLS + row * COLUMNS + column
 
     def _type(self, page: int, character: int, attribute: int | None = None) -> None:
         """Obey BEL, BS, LF and CR; write anything else and advance, scrolling at the end."""
@@ -130,6 +141,7 @@ class Video:
         bda.set_byte(field.VIDEO_ROWS, ROWS - 1)
         options = bda.byte(field.VIDEO_OPTIONS) & ~KEEP_SCREEN
         bda.set_byte(field.VIDEO_OPTIONS, options | mode & KEEP_SCREEN)
+        self._crtc.reset()
         for page in range(PAGES):
             self._move(page, 0, 0)
         if not mode & KEEP_SCREEN:
@@ -137,7 +149,9 @@ class Video:
         call.registers.al = TEXT_MODE_SET
 
     def _set_cursor_shape(self, call: Call) -> None:
-        self._bda.set_word(field.CURSOR_SHAPE, call.registers.cx)
+        r = call.registers
+        self._bda.set_word(field.CURSOR_SHAPE, r.cx)
+        self._crtc.set_cursor_shape(*_in_sixteenths(r.ch, r.cl))
 
     def _set_cursor(self, call: Call) -> None:
         r = call.registers
@@ -157,6 +171,9 @@ class Video:
         if page < PAGES:
             self._bda.set_byte(field.VIDEO_PAGE, page)
             self._bda.set_word(field.VIDEO_PAGE_START, page * 0x1000)
+            self._crtc.start = page * PAGE_CELLS
+            position = self._bda.word(field.CURSORS + 2 * page)
+            self._move(page, position >> 8, position & 0xFF)
 
     def _scroll(self, call: Call) -> None:
         r = call.registers
@@ -213,7 +230,7 @@ class Video:
         for character, attribute in zip(string[::cell], attributes, strict=True):
             self._type(page, character, attribute)
         if not mode & UPDATE_CURSOR:
-            self._bda.set_word(field.CURSORS + 2 * page, before)
+            self._move(page, before >> 8, before & 0xFF)
 
     def _display_combination(self, call: Call) -> None:
         r = call.registers
@@ -221,3 +238,15 @@ class Video:
             r.bx = VGA_COLOUR
         if r.al in (0x00, 0x01):
             r.al = FUNCTION_SUPPORTED
+
+
+def _in_sixteenths(start: int, end: int) -> tuple[int, int]:
+    """A cursor's shape for cells of 16 scan lines, from one for the CGA's of 8.
+
+    What has higher lines is for 16 already.  Lines 6 and 7 become 13 and 14, where a VGA's own
+    underline is.
+    """
+    first = start & SCAN_LINE
+    if not first <= end < CGA_HEIGHT:
+        return start, end
+    return start & ~SCAN_LINE | 2 * first + 1, max(2 * end, 2 * first + 1)

@@ -10,6 +10,7 @@ from pykvm.boot.acpi_fadt import FACS_ALIGNMENT, facs, fadt
 from pykvm.boot.acpi_header import OEM_ID, system_table
 from pykvm.boot.acpi_madt import madt
 from pykvm.boot.checksum import with_checksum
+from pykvm.boot.platform import Platform
 from pykvm.boot.state import Piece
 from pykvm.named import NamedTuple
 
@@ -32,32 +33,35 @@ class AcpiTables(NamedTuple):
 
 
 def acpi_tables(
-    cpus: int, base: int = layout.ACPI_TABLES, end: int = layout.ACPI_TABLES_END
+    platform: Platform, base: int = layout.ACPI_TABLES, end: int = layout.ACPI_TABLES_END
 ) -> AcpiTables:
-    """All tables of a machine: RSDP, FACS, DSDT, FADT, MADT, RSDT and XSDT.
+    """All tables of a machine: RSDP, FACS, DSDT, FADT, with APICs the MADT, RSDT and XSDT.
 
     They must lie in RAM that the memory map does not call free: the FACS stays in use.
 
     Args:
-        cpus: how many processors, 1 to 4096; the 64 KiB that are the default have room for some
-            1400.
+        platform: the machine, of 1 to 4096 processors; the 64 KiB that are the default have room
+            for some 1400.
         base: where the tables begin, guest-physical, a multiple of 64 below 4 GiB; the RSDP lies
             there.  Kernels that are not told its address find it from 0xE0000 to 0xFFFFF only.
         end: where they must end.
 
     Raises:
-        ValueError: `cpus` or `base` is not such, or the tables do not fit.
+        ValueError: `platform` or `base` is not such, or the tables do not fit.
 
     Source: ACPI 6.0, 5.2.5 to 5.2.8.
     """
+    cpus = platform.cpus
     if not 1 <= cpus <= MAX_CPUS:
         raise ValueError(f"the ACPI tables name 1 to {MAX_CPUS} processors, not {cpus}")
     if base % FACS_ALIGNMENT:
         raise ValueError(f"the ACPI tables cannot begin at {base:#x}: not a multiple of 64")
     region = _Region(base, RSDP_SIZE)
     facs_address = region.put(facs(), FACS_ALIGNMENT)
-    dsdt_address = region.put(dsdt(cpus))
-    tables = (region.put(fadt(facs_address, dsdt_address)), region.put(madt(cpus)))
+    dsdt_address = region.put(dsdt(platform))
+    tables = [region.put(fadt(platform, facs_address, dsdt_address))]
+    if platform.ioapic_version is not None:
+        tables.append(region.put(madt(platform)))
     rsdt = region.put(system_table(b"RSDT", 1, struct.pack(f"<{len(tables)}I", *tables)))
     xsdt = region.put(system_table(b"XSDT", 1, struct.pack(f"<{len(tables)}Q", *tables)))
     data = rsdp(rsdt, xsdt) + region.data[RSDP_SIZE:]

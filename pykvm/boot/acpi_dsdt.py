@@ -9,6 +9,7 @@ from __future__ import annotations
 from pykvm import layout
 from pykvm.boot import aml
 from pykvm.boot.acpi_header import system_table
+from pykvm.boot.platform import Platform
 from pykvm.devices.acpi_pm import S5_SLEEP_TYPE
 
 REVISION = 2
@@ -23,12 +24,13 @@ CLOCK = "PNP0B00"  # AT real-time clock
 KEYBOARD = "PNP0303"  # IBM enhanced, 101/102 keys, at an 8042
 
 
-def dsdt(cpus: int) -> bytes:
-    """The table for `cpus` processors (at most `MAX_CPUS`), whose UIDs count from 0 as in the MADT.
+def dsdt(platform: Platform) -> bytes:
+    """The table of a machine with at most `MAX_CPUS` processors, whose UIDs count from 0 as in the
+    MADT.
 
     Source: ACPI 6.0, 5.2.11.1; 7.4.2 for _S5; 8.4 for the processors.
     """
-    return system_table(b"DSDT", REVISION, _sleep_states() + _system_bus(cpus))
+    return system_table(b"DSDT", REVISION, _sleep_states() + _system_bus(platform))
 
 
 def _sleep_states() -> bytes:
@@ -37,17 +39,24 @@ def _sleep_states() -> bytes:
     return aml.name("\\_S5_", aml.package(*values))
 
 
-def _system_bus(cpus: int) -> bytes:
-    return aml.scope(
-        "\\_SB_",
-        *(_processor(cpu) for cpu in range(cpus)),
-        _isa_device("COM1", SERIAL_PORT, [(layout.COM1, 8)], layout.COM1_IRQ),
-        _isa_device("RTC_", CLOCK, [(layout.CMOS, 2)], layout.CMOS_IRQ),
-        _isa_device(
+def _system_bus(platform: Platform) -> bytes:
+    devices = (
+        ("COM1", SERIAL_PORT, [(layout.COM1, 8)], layout.COM1_IRQ),
+        ("RTC_", CLOCK, [(layout.CMOS, 2)], layout.CMOS_IRQ),
+        (
             "KBD_",
             KEYBOARD,
             [(layout.I8042_DATA, 1), (layout.I8042_COMMAND, 1)],
             layout.KEYBOARD_IRQ,
+        ),
+    )
+    has_interrupts = platform.has_interrupts
+    return aml.scope(
+        "\\_SB_",
+        *(_processor(cpu) for cpu in range(platform.cpus)),
+        *(
+            _isa_device(path, identifier, ports, irq if has_interrupts else None)
+            for path, identifier, ports, irq in devices
         ),
     )
 
@@ -60,7 +69,8 @@ def _processor(cpu: int) -> bytes:
     )
 
 
-def _isa_device(path: str, identifier: str, ports: list[tuple[int, int]], irq: int) -> bytes:
+def _isa_device(path: str, identifier: str, ports: list[tuple[int, int]], irq: int | None) -> bytes:
+    interrupts = [] if irq is None else [aml.irq(irq)]
     return aml.device(
         path,
         aml.name("_HID", aml.integer(aml.eisa_id(identifier))),
@@ -68,7 +78,7 @@ def _isa_device(path: str, identifier: str, ports: list[tuple[int, int]], irq: i
         aml.name(
             "_CRS",
             aml.resource_template(
-                *(aml.io_ports(base, count) for base, count in ports), aml.irq(irq)
+                *(aml.io_ports(base, count) for base, count in ports), *interrupts
             ),
         ),
     )

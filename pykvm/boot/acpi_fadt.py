@@ -6,6 +6,7 @@ import struct
 
 from pykvm import layout
 from pykvm.boot.acpi_header import system_table
+from pykvm.boot.platform import Platform
 from pykvm.devices import acpi_pm, cmos, reset_control
 
 REVISION = 6
@@ -27,7 +28,6 @@ the timer has 24 bits."""
 LEGACY_DEVICES = 1 << 0
 HAS_8042 = 1 << 1
 VGA_NOT_PRESENT = 1 << 2
-BOOT_FLAGS = LEGACY_DEVICES | HAS_8042 | VGA_NOT_PRESENT
 
 NO_C2 = 101
 NO_C3 = 1001
@@ -50,13 +50,16 @@ def facs() -> bytes:
     return (head.ljust(32, b"\0") + bytes([FACS_VERSION])).ljust(FACS_SIZE, b"\0")
 
 
-def fadt(facs_address: int, dsdt_address: int) -> bytes:
+def fadt(platform: Platform, facs_address: int, dsdt_address: int) -> bytes:
     """The table.
 
     The machine is always in ACPI mode: SMI_CMD is 0.  Where there is a 32-bit and a 64-bit field
-    both are set, except for the FACS, of whose addresses the specification allows one.
+    both are set, except for the FACS, of whose addresses the specification allows one.  There are
+    a serial port and an 8042 whatever the interrupt controllers; without any, the SCI's number
+    stands for a line that leads nowhere, as the field has no value that says so.
 
     Args:
+        platform: the machine.
         facs_address, dsdt_address: below 4 GiB.
 
     Source: ACPI 6.0, 5.2.9.
@@ -64,12 +67,13 @@ def fadt(facs_address: int, dsdt_address: int) -> bytes:
     event = layout.ACPI_PM + acpi_pm.STATUS
     control = layout.ACPI_PM + acpi_pm.CONTROL
     timer = layout.ACPI_PM + acpi_pm.TIMER
+    boot_flags = LEGACY_DEVICES | HAS_8042 | (0 if platform.has_screen else VGA_NOT_PRESENT)
     body = (
         struct.pack("<II2xH", facs_address, dsdt_address, layout.SCI_IRQ)
         + struct.pack("<I4x", 0)  # SMI_CMD and the values for it
         + struct.pack("<8I", event, 0, control, 0, 0, timer, 0, 0)
         + struct.pack("<4B4x", acpi_pm.EVENT_LENGTH, acpi_pm.CONTROL_LENGTH, 0, 4)
-        + struct.pack("<HH8xBHx", NO_C2, NO_C3, cmos.CENTURY, BOOT_FLAGS)
+        + struct.pack("<HH8xBHx", NO_C2, NO_C3, cmos.CENTURY, boot_flags)
         + struct.pack("<I", FLAGS)
         + _register(layout.RESET_CONTROL, 8)
         + struct.pack("<B2xB", reset_control.HARD_RESET, MINOR_REVISION)

@@ -6,6 +6,7 @@ import struct
 
 from pykvm import layout
 from pykvm.boot.acpi_header import system_table
+from pykvm.boot.platform import Platform
 
 REVISION = 3
 PCAT_COMPAT = 1 << 0
@@ -33,17 +34,19 @@ ALL_PROCESSORS = 0xFF
 ALL_X2APIC_PROCESSORS = 0xFFFF_FFFF
 
 
-def madt(cpus: int) -> bytes:
-    """The table for `cpus` processors, whose APIC IDs and ACPI UIDs count from 0.
+def madt(platform: Platform) -> bytes:
+    """The table of a machine with APICs; processors' APIC IDs and ACPI UIDs count from 0.
 
-    An NMI arrives at LINT1 of each processor, as on any PC.
+    An NMI arrives at LINT1 of each processor, as on any PC.  ISA interrupt 0 is wired to the
+    IOAPIC's input 2 whether or not there is a timer to drive it.
 
     Source: ACPI 6.0, 5.2.12.
     """
+    cpus = platform.cpus
     return system_table(
         b"APIC",
         REVISION,
-        struct.pack("<II", layout.LOCAL_APIC, PCAT_COMPAT)
+        struct.pack("<II", layout.LOCAL_APIC, PCAT_COMPAT if platform.has_pics else 0)
         + b"".join(_processor(cpu) for cpu in range(cpus))
         + struct.pack("<BBBBII", IOAPIC, 12, layout.IOAPIC_ID, 0, layout.IOAPIC, 0)
         + _override(layout.TIMER_IRQ, layout.IOAPIC_TIMER_PIN, CONFORMS_TO_BUS)

@@ -14,14 +14,15 @@ from pykvm.boot.room import Room
 from pykvm.boot.state import Piece
 from pykvm.layout import BIOS_DATA, COM1, EBDA, KIB
 
-_SIZE = 0x100
-_SERIAL_PORTS = 0x00  # four words: I/O addresses
-_EBDA_SEGMENT = 0x0E
-_EQUIPMENT = 0x10
-_BASE_MEMORY = 0x13  # in KiB
+SIZE = 0x100
+COM_PORTS = 0x00
+"""Four words: I/O addresses."""
+EBDA_SEGMENT = 0x0E
+EQUIPMENT = 0x10
+MEMORY_KIB = 0x13
 
-_COPROCESSOR = 1 << 1
-_ONE_SERIAL_PORT = 1 << 9
+EQUIPMENT_FPU = 1 << 1
+EQUIPMENT_ONE_SERIAL = 1 << 9
 
 
 def put_bios_data(room: Room, ram: int) -> None:
@@ -31,15 +32,15 @@ def put_bios_data(room: Room, ram: int) -> None:
         room: where there is room.
         ram: bytes of RAM.
     """
-    if not room.is_free(BIOS_DATA, BIOS_DATA + _SIZE):
+    if not room.is_free(BIOS_DATA, BIOS_DATA + SIZE):
         return
     base = min(ram, EBDA)
-    area = bytearray(_SIZE)
+    area = bytearray(SIZE)
     for offset, value in (
-        (_SERIAL_PORTS, COM1),
-        (_EBDA_SEGMENT, EBDA >> 4 if base == EBDA else 0),
-        (_EQUIPMENT, _COPROCESSOR | _ONE_SERIAL_PORT),
-        (_BASE_MEMORY, base // KIB),
+        (COM_PORTS, COM1),
+        (EBDA_SEGMENT, EBDA >> 4 if base == EBDA else 0),
+        (EQUIPMENT, EQUIPMENT_FPU | EQUIPMENT_ONE_SERIAL),
+        (MEMORY_KIB, base // KIB),
     ):
         struct.pack_into("<H", area, offset, value)
-    room.put(Piece(BIOS_DATA, bytes(area), _SIZE, "the BIOS data area"))
+    room.put(Piece(BIOS_DATA, bytes(area), SIZE, "the BIOS data area"))

@@ -12,11 +12,11 @@ from itertools import pairwise
 from pykvm.layout import (
     BIOS_AREA_END,
     EBDA,
-    HIGH_RAM_BASE,
     IOAPIC,
     KVM_PAGES,
     LOCAL_APIC,
-    LOW_RAM_END,
+    MIB,
+    ram_ranges,
 )
 from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE
@@ -47,12 +47,23 @@ class Range(NamedTuple):
         return self.base + self.size
 
 
+_KVM = Range(*KVM_PAGES, RESERVED)
 _ALWAYS_RESERVED = (
     Range(EBDA, BIOS_AREA_END - EBDA, RESERVED),
     Range(IOAPIC, PAGE_SIZE, RESERVED),
     Range(LOCAL_APIC, PAGE_SIZE, RESERVED),
-    Range(*KVM_PAGES, RESERVED),
+    _KVM,
 )
+
+
+def _ram(ram: int) -> list[Range]:
+    return [Range(start, length, USABLE) for start, length in ram_ranges(ram)]
+
+
+def map_for_firmware(ram: int) -> tuple[Range, ...]:
+    """`ram` bytes of RAM and the pages that KVM needs, in order.  What firmware keeps for itself it
+    works out, and tells the guest; for kernels that start without it, `memory_map` says that."""
+    return tuple(sorted((*_ram(ram), _KVM)))
 
 
 def memory_map(ram: int, reserved: Iterable[Range] = ()) -> tuple[Range, ...]:
@@ -62,8 +73,7 @@ def memory_map(ram: int, reserved: Iterable[Range] = ()) -> tuple[Range, ...]:
         ram: bytes of RAM.
         reserved: what firmware keeps, in RAM or elsewhere; a later one wins over an earlier one.
     """
-    low = min(ram, LOW_RAM_END)
-    layers = [Range(0, low, USABLE), Range(HIGH_RAM_BASE, ram - low, USABLE)]
+    layers = _ram(ram)
     layers += [r for r in (*_ALWAYS_RESERVED, *reserved) if r.size > 0]
     edges = sorted({edge for r in layers for edge in (r.base, r.end)})
     found: list[Range] = []
@@ -80,3 +90,16 @@ def memory_map(ram: int, reserved: Iterable[Range] = ()) -> tuple[Range, ...]:
 def usable(ranges: Iterable[Range]) -> tuple[Range, ...]:
     """Those that a guest may use at once."""
     return tuple(r for r in ranges if r.type == USABLE)
+
+
+def extended_memory(ranges: Iterable[tuple[int, int, int]]) -> int:
+    """How many bytes are usable from 1 MiB on, without a gap.
+
+    Args:
+        ranges: base, size and type.
+    """
+    end = MIB
+    for base, size, kind in sorted(ranges):
+        if kind == USABLE and base <= end < base + size:
+            end = base + size
+    return end - MIB

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from pykvm.boot.state import BootState, Piece
 from pykvm.errors import ImageError
+from pykvm.files import open_regular
 from pykvm.layout import FIRMWARE_END, FIRMWARE_LOWEST, KIB, MIB
 from pykvm.x86 import PAGE_SIZE, Cr0, DescriptorTable, Mode, real_segment
 
@@ -30,7 +30,7 @@ RESET_RDX = 0x600
 """The processor's signature, of which software knows family 6 at least."""
 
 
-class Firmware(NamedTuple):
+class FirmwareImage(NamedTuple):
     """An image, to be mapped and entered.
 
     Attributes:
@@ -67,10 +67,8 @@ def read_firmware(path: str | os.PathLike[str]) -> bytes:
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{name}: is not a regular file")
+        fd, _ = open_regular(name)
+        with open(fd, "rb") as file:
             image = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
@@ -79,7 +77,7 @@ def read_firmware(path: str | os.PathLike[str]) -> bytes:
     return image
 
 
-def boot_firmware(image: bytes, *, name: str = "the firmware") -> Firmware:
+def boot_firmware(image: bytes, *, name: str = "the firmware") -> FirmwareImage:
     """How to start a machine from a firmware image.
 
     The image ends at 4 GiB and is seen once more below 1 MiB: there it is a copy in RAM, which
@@ -96,7 +94,7 @@ def boot_firmware(image: bytes, *, name: str = "the firmware") -> Firmware:
         ImageError: its size is not one of a firmware image, or there is no code at its end.
     """
     _check(image, name)
-    return Firmware(
+    return FirmwareImage(
         data=image,
         gpa=FIRMWARE_END - len(image),
         state=BootState(
@@ -123,8 +121,3 @@ def _check(image: bytes, name: str) -> None:
         )
     if len(set(image[-16:])) == 1:
         raise ImageError(f"{name}: there is no code at the reset vector, its last 16 bytes")
-
-
-def _open_without_waiting(name: str, flags: int) -> int:
-    """Does not wait for a FIFO's writer."""
-    return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 from pykvm.boot.state import BootState, Piece
 from pykvm.boot.tables import long_state, protected_state
 from pykvm.errors import ImageError
-from pykvm.layout import BOOT_DRIVE, BOOT_SECTOR_ADDRESS, FLAT_LOAD_ADDRESS, GIB, HIGH_RAM_BASE
-from pykvm.x86 import Mode, real_segment
+from pykvm.layout import BOOT_DRIVE, BOOT_SECTOR_ADDRESS, FLAT_LOAD_ADDRESS, GIB, HIGH_RAM_BASE, MIB
+from pykvm.x86 import SEGMENT_SIZE, Mode, real_segment
 
 if TYPE_CHECKING:
     from pykvm.boot.e820 import Range
 
 SECTOR = 512
-REAL_MODE_REACH = 0x10_0000
+REAL_MODE_REACH = MIB
 PROTECTED_MODE_REACH = 4 * GIB
-_SEGMENT_REACH = 0x1_0000
 
 
 def is_boot_sector(image: bytes, size: int | None = None) -> bool:
@@ -107,8 +106,8 @@ def _real_state(piece: Piece, start: int) -> BootState:
     The stack stays in segment 0, so that it ends below the image wherever that is; SP 0 is the
     segment's top, since the first push makes it 0xFFFE.
     """
-    stack = min(piece.gpa, _SEGMENT_REACH) & 0xFFFF
-    if start < _SEGMENT_REACH:
+    stack = min(piece.gpa, SEGMENT_SIZE) & 0xFFFF
+    if start < SEGMENT_SIZE:
         return BootState(mode=Mode.REAL, pieces=(piece,), rip=start, rsp=stack)
     selector = start >> 4
     return BootState(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from pykvm.boot.pieces import check_pieces
 from pykvm.boot.request import Module, Request
 from pykvm.boot.state import BootState
 from pykvm.errors import ImageError
+from pykvm.files import open_regular
 from pykvm.layout import MIB
 from pykvm.x86 import Mode
 
@@ -35,14 +35,11 @@ def read_image(path: str | os.PathLike[str], ram: int) -> bytes:
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{name}: is not a regular file")
-            if status.st_size > ram + UNLOADED_MAX:
+        fd, size = open_regular(name)
+        with open(fd, "rb") as file:
+            if size > ram + UNLOADED_MAX:
                 raise ImageError(
-                    f"{name}: {status.st_size} bytes are too large for {ram} bytes of guest "
-                    "memory (more: -m)"
+                    f"{name}: {size} bytes are too large for {ram} bytes of guest memory (more: -m)"
                 )
             image = file.read()
     except MemoryError:
@@ -62,18 +59,11 @@ def read_start(path: str | os.PathLike[str]) -> tuple[bytes, int]:
     Nothing for what `read_image` will refuse, in its own words.
     """
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode):
-                return file.read(MULTIBOOT_SEARCHED), status.st_size
+        fd, size = open_regular(path)
+        with open(fd, "rb") as file:
+            return file.read(MULTIBOOT_SEARCHED), size
     except (OSError, ValueError):
-        pass
-    return b"", 0
-
-
-def _open_without_waiting(name: str, flags: int) -> int:
-    """Does not wait for a FIFO's writer."""
-    return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return b"", 0
 
 
 def mode_by_name(name: str) -> Mode | None:

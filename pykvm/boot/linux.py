@@ -16,6 +16,7 @@ from pykvm.boot.pieces import check_pieces
 from pykvm.boot.request import Request, c_string
 from pykvm.boot.room import REACH_32, Room
 from pykvm.boot.setup_header import (
+    BZIMAGE_ADDRESS,
     XLF_CAN_BE_LOADED_ABOVE_4G,
     XLF_KERNEL_64,
     SetupHeader,
@@ -25,11 +26,9 @@ from pykvm.boot.state import BootState, Piece
 from pykvm.boot.tables import LINUX_SELECTORS, long_state, protected_state, ram_end
 from pykvm.boot.zero_page import HEADER_AT, LOADED_HIGH, SIZE, Parameters, zero_page
 from pykvm.errors import ImageError
-from pykvm.layout import MIB
 from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE, Mode
 
-_LOAD_ADDRESS = MIB
 _ENTRY_64 = 0x200
 
 _BANNER = re.compile(rb"Linux version [0-9]+\.[0-9]+\.[0-9][^\n\0]* \(")
@@ -95,7 +94,7 @@ def _put_kernel(header: SetupHeader, kernel: memoryview, room: Room) -> tuple[in
             unpacked = room.lowest(size, align=header.alignment, start=unpacked) or unpacked
         load, end = unpacked, unpacked + size
     else:
-        load = _LOAD_ADDRESS
+        load = BZIMAGE_ADDRESS
         end = max(load + len(kernel), unpacked + header.init_size)
     below = max(min(load - unpacked, header.init_size), 0)
     if not _is_free(room, load, end) or not _is_free(room, unpacked, unpacked + below):

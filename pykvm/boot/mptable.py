@@ -8,6 +8,7 @@ import struct
 from pykvm import layout
 from pykvm.boot.acpi_madt import LEVEL_ACTIVE_HIGH
 from pykvm.boot.checksum import with_checksum
+from pykvm.boot.platform import Platform
 from pykvm.boot.state import Piece
 
 SPEC_REVISION = 4
@@ -38,48 +39,40 @@ ALL_APICS = 0xFF
 MAX_CPUS = ALL_APICS
 """APIC IDs have eight bits here, of which all ones mean every processor."""
 
-# What KVM's APICs say in their version registers.
 LOCAL_APIC_VERSION = 0x14
-IOAPIC_VERSION = 0x11
-
-PENTIUM_PRO = 0x600
-APIC_AND_FPU = 1 << 9 | 1 << 0
+"""What KVM's local APICs say in their version registers."""
 
 
-def mp_tables(
-    cpus: int,
-    base: int = layout.MP_TABLES,
-    *,
-    signature: int = PENTIUM_PRO,
-    features: int = APIC_AND_FPU,
-) -> Piece:
+def mp_tables(platform: Platform, base: int = layout.MP_TABLES) -> Piece:
     """The floating pointer and, behind it, the configuration table.
 
-    Interrupts arrive as the PICs send them (virtual wire mode through LINT0 of the first
-    processor) until a kernel turns the IOAPIC on.  Processors from number 255 on have IDs that
-    these tables cannot name.
+    Interrupts arrive as the PICs send them, if there are any (virtual wire mode through LINT0 of
+    the first processor), until a kernel turns the IOAPIC on.  Processors from number 255 on have
+    IDs that these tables cannot name.
 
     Args:
-        cpus: how many processors; their APIC IDs count from 0, and the first one boots.
+        platform: of a machine with an IOAPIC.
         base: where the pointer lies, guest-physical, a multiple of 16 below 4 GiB.  Kernels
             search the last KiB below 640 KiB and from 0xF0000 to 0xFFFFF.
-        signature, features: EAX and EDX of the processors' CPUID leaf 1.
 
     Raises:
-        ValueError: `cpus` or `base` is not such.
+        ValueError: there is no processor or no IOAPIC; `base` is not such.
 
     Source: MultiProcessor Specification 1.4, chapter 4.
     """
+    cpus, version = platform.cpus, platform.ioapic_version
     if cpus < 1:
         raise ValueError(f"a machine has at least one processor, not {cpus}")
+    if version is None:
+        raise ValueError("the MP tables need an IOAPIC to tell of")
     if base % POINTER_SIZE:
         raise ValueError(f"the MP tables cannot begin at {base:#x}: not a multiple of 16")
     entries = [
-        *(_processor(cpu, signature, features) for cpu in range(min(cpus, MAX_CPUS))),
+        *(_processor(cpu, platform) for cpu in range(min(cpus, MAX_CPUS))),
         struct.pack("<BB6s", BUS, ISA_BUS, b"ISA   "),
-        struct.pack("<BBBBI", IOAPIC, layout.IOAPIC_ID, IOAPIC_VERSION, ENABLED, layout.IOAPIC),
+        struct.pack("<BBBBI", IOAPIC, layout.IOAPIC_ID, version, ENABLED, layout.IOAPIC),
         *(_isa_interrupt(irq) for irq in range(ISA_IRQS) if irq != layout.CASCADE_IRQ),
-        _local_interrupt(EXT_INT, BOOTSTRAP_CPU, 0),
+        *([_local_interrupt(EXT_INT, BOOTSTRAP_CPU, 0)] if platform.has_pics else []),
         _local_interrupt(NMI, ALL_APICS, 1),
     ]
     data = _floating_pointer(base + POINTER_SIZE) + _configuration(entries)
@@ -114,9 +107,10 @@ def _configuration(entries: list[bytes]) -> bytes:
     return with_checksum(header + b"".join(entries), 7)
 
 
-def _processor(cpu: int, signature: int, features: int) -> bytes:
+def _processor(cpu: int, platform: Platform) -> bytes:
     flags = ENABLED | (BOOTSTRAP if cpu == BOOTSTRAP_CPU else 0)
-    return struct.pack("<BBBBII8x", PROCESSOR, cpu, LOCAL_APIC_VERSION, flags, signature, features)
+    what = platform.signature, platform.features
+    return struct.pack("<BBBBII8x", PROCESSOR, cpu, LOCAL_APIC_VERSION, flags, *what)
 
 
 def _isa_interrupt(irq: int) -> bytes:

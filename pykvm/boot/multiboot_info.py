@@ -9,13 +9,13 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pykvm.boot.e820 import Range, memory_map, usable
+from pykvm.boot.e820 import Range, extended_memory, memory_map, usable
 from pykvm.boot.elf import ElfFile
 from pykvm.boot.multiboot_symbols import Symbols, put_symbols
 from pykvm.boot.request import Request, c_string
 from pykvm.boot.room import REACH_32, Room
 from pykvm.boot.state import Piece
-from pykvm.layout import KIB, MIB, TEXT_SCREEN
+from pykvm.layout import KIB, TEXT_SCREEN
 from pykvm.x86 import PAGE_SIZE
 
 LOADER_NAME = "pykvm"
@@ -141,5 +141,4 @@ def _information(
 def _lower_and_upper(ranges: Sequence[Range]) -> tuple[int, int]:
     """KiB of memory from 0 on and from 1 MiB on, each up to the first hole."""
     lower = next((r.end for r in usable(ranges) if r.base == 0), 0)
-    upper = next((r.size for r in usable(ranges) if r.base == MIB), 0)
-    return min(lower, _LOW_MEMORY_MAX) // KIB, upper // KIB
+    return min(lower, _LOW_MEMORY_MAX) // KIB, extended_memory(ranges) // KIB

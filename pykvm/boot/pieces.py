@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pykvm.boot.state import Piece
 from pykvm.errors import ImageError
-from pykvm.layout import HIGH_RAM_BASE, LOW_RAM_END
+from pykvm.layout import ram_ranges
 
 if TYPE_CHECKING:
     from pykvm.boot.e820 import Range
@@ -41,6 +41,6 @@ def check_pieces(pieces: tuple[Piece, ...], ram: int, reserved: Iterable[Range] 
 
 
 def _in_ram(piece: Piece, ram: int) -> bool:
-    low = min(ram, LOW_RAM_END)
-    high = HIGH_RAM_BASE + ram - low
-    return 0 <= piece.gpa <= piece.end <= low or HIGH_RAM_BASE <= piece.gpa <= piece.end <= high
+    return any(
+        start <= piece.gpa <= piece.end <= start + length for start, length in ram_ranges(ram)
+    )

@@ -22,7 +22,8 @@ line may be, and what is needed to enter the kernel without its 16-bit code."""
 
 _SECTOR = 512
 _JUMP_AT = 0x202
-_BZIMAGE_ADDRESS = MIB
+BZIMAGE_ADDRESS = MIB
+"""Where a kernel is loaded that does not say where it wants to be."""
 
 # Each field that is read: offset, format, the first protocol that has it, its value before that.
 _SETUP_SECTS = (0x1F1, "<B", 0, 0)
@@ -103,7 +104,7 @@ def read_setup_header(image: bytes) -> SetupHeader:
         xloadflags=_read(image, _XLOADFLAGS, version),
         cmdline_size=_read(image, _CMDLINE_SIZE, version),
         initrd_addr_max=_read(image, _INITRD_ADDR_MAX, version),
-        pref_address=_read(image, _PREF_ADDRESS, version) or _BZIMAGE_ADDRESS,
+        pref_address=_read(image, _PREF_ADDRESS, version) or BZIMAGE_ADDRESS,
         init_size=_read(image, _INIT_SIZE, version) or size * _UNPACKED_RATIO,
     )
 

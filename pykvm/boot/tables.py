@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pykvm.boot.state import BootState, Piece
 from pykvm.errors import ImageError
-from pykvm.layout import GIB, HIGH_RAM_BASE, IDENTITY_MAPPED, LOW_RAM_END, MIB
+from pykvm.layout import GIB, IDENTITY_MAPPED, LOW_RAM_END, MIB, ram_ranges
 from pykvm.named import NamedTuple
 from pykvm.x86 import (
     PAGE_SIZE,
@@ -52,7 +52,7 @@ _NO_IDT = DescriptorTable(base=0, limit=0)
 
 def ram_end(ram: int) -> int:
     """The first guest-physical address above `ram` bytes of RAM."""
-    return ram if ram <= LOW_RAM_END else HIGH_RAM_BASE + ram - LOW_RAM_END
+    return sum(ram_ranges(ram)[-1])
 
 
 def gdt(*segments: Segment) -> bytes:

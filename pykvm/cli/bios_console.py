@@ -18,7 +18,7 @@ from pykvm.errors import SinkError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pykvm.bios import Bios
+    from pykvm.cli.chassis import Chassis
     from pykvm.cli.watched_sink import WatchedSink
 
 PERIOD = 0.05
@@ -44,30 +44,30 @@ class BiosKeyboard:
     """The keyboard, as a destination of what is typed or piped.
 
     Args:
-        bios: whose.
-        lock: the machine's.
+        chassis: where the machine with the BIOS is.
         on_key: called first.
     """
 
-    def __init__(
-        self, bios: Bios, lock: threading.RLock, on_key: Callable[[], None] = lambda: None
-    ) -> None:
-        self._keyboard = bios.keyboard
-        self._lock = lock
+    def __init__(self, chassis: Chassis, on_key: Callable[[], None] = lambda: None) -> None:
+        self._chassis = chassis
         self._on_key = on_key
 
     def take(self, data: bytes) -> int:
         """Press the keys, all or none, so that no control sequence is cut."""
         self._on_key()
-        with self._lock:
-            if self._keyboard.room < len(data):
+        with self._chassis.inside() as machine:
+            if machine is None or machine.bios is None:
                 return 0
-            self._keyboard.type(data)
+            keyboard = machine.bios.keyboard
+            with machine.lock:
+                if keyboard.room < len(data):
+                    return 0
+                keyboard.type(data)
         return len(data)
 
     def call_when_room(self, wake: Callable[[], None] | None) -> None:
         """Have the keyboard tell when there is room for as much as a pump brings at once."""
-        self._keyboard.on_room = wake
+        self._chassis.on_key_room = wake
 
 
 class TerminalScreen:
@@ -78,12 +78,11 @@ class TerminalScreen:
     there as text.
 
     Args:
-        bios: whose screen.
-        lock: the machine's.
+        chassis: where the machine is whose BIOS's screen it is.
         sink: writes to the terminal.
         fd: the terminal.
-        mute: called with the lock held, when other output to the terminal is to cease (True), and
-            when it may come again.
+        mute: called, with the machine's lock held if there is a machine, when other output to the
+            terminal is to cease (True), and when it may come again.
 
     Raises:
         OSError: the host has no thread left for it.
@@ -91,18 +90,18 @@ class TerminalScreen:
 
     def __init__(
         self,
-        bios: Bios,
-        lock: threading.RLock,
+        chassis: Chassis,
         sink: WatchedSink,
         fd: int,
         *,
         mute: Callable[[bool], None],
     ) -> None:
-        self._bios, self._lock = bios, lock
+        self._chassis = chassis
         self._fd, self._sink = fd, sink
         self._mute = mute
         self._is_open = self._helps = self._shows_help = False
         self._shown: Frame | None = None
+        self._last = Frame(blank_page(), None, blinking=True)
         self._size: os.terminal_size | None = None
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pykvm screen", daemon=True)
@@ -118,9 +117,7 @@ class TerminalScreen:
         self._ending.set()
         self._sink.given_up = True
         self._thread.join(END_WITHIN)
-        with self._lock:
-            frame = self._bios.frame()
-            self._mute(False)
+        frame = self._take_frame(lambda frame: self._mute(False))
         last = LEAVE if self._is_open else b""
         if _shows_something(frame):
             last += frame.text().rstrip("\n").encode() + b"\n"
@@ -145,14 +142,18 @@ class TerminalScreen:
         out = b""
         size = os.get_terminal_size(self._fd)
         helps = self._helps
-        with self._lock:
-            frame = self._bios.frame()
-            if not self._is_open:
-                if not helps and not _shows_something(frame):
-                    return
+
+        def open_once(frame: Frame) -> None:
+            if not self._is_open and (helps or _shows_something(frame)):
                 self._mute(True)
                 self._is_open = True
-                out = ENTER
+
+        was_open = self._is_open
+        frame = self._take_frame(open_once)
+        if not self._is_open:
+            return
+        if not was_open:
+            out = ENTER
         if size != self._size or (self._shows_help and not helps):
             self._shown, self._size = None, size
         if not helps:
@@ -163,6 +164,21 @@ class TerminalScreen:
         self._shows_help = helps
         if out:
             self._sink.write(out)
+
+    def _take_frame(self, and_do: Callable[[Frame], None]) -> Frame:
+        """What is on the screen; while one machine takes another's place, what was last.
+
+        Args:
+            and_do: called with it while the guest cannot send anything.
+        """
+        with self._chassis.inside() as machine:
+            if machine is None or machine.bios is None:
+                and_do(self._last)
+            else:
+                with machine.lock:
+                    self._last = machine.bios.frame()
+                    and_do(self._last)
+        return self._last
 
 
 def _shows_something(frame: Frame) -> bool:

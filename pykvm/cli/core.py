@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pykvm.cli.run import Outcome
-    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.cpu.protocol import Cpu
     from pykvm.debug.corenotes import CpuState
     from pykvm.machine import Machine
 
@@ -79,7 +79,7 @@ class CoreOption:
             complain(f"{path}: some of the guest's many mappings are not in the core")
 
 
-def _state(cpu: KvmCpu) -> CpuState:
+def _state(cpu: Cpu) -> CpuState:
     from pykvm.debug.corenotes import CpuState
 
     fpu = None

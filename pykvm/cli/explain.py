@@ -57,7 +57,7 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"stop the guest after N exits (default {DEFAULT_EXITS}, at most {MOST_EXITS})",
     )
-    to.set_defaults(timeout=DEFAULT_TIMEOUT, reboot="exit")
+    to.set_defaults(timeout=DEFAULT_TIMEOUT)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -133,13 +133,13 @@ class Page:
 
 def _print(story: Story) -> None:
     """Print the story, as wide as the terminal, in what its encoding has."""
-    from pykvm.cli.streams import say
+    from pykvm.cli.streams import columns, say
     from pykvm.trace.story_text import as_text
 
-    width, styled = 80, False
-    with suppress(OSError, ValueError, AttributeError):
-        width = min(os.get_terminal_size(sys.stdout.fileno()).columns - 1, HELP_WIDTH)
-        styled = os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    room = columns()
+    width = 80 if room is None else min(room - 1, HELP_WIDTH)
+    styled = os.environ.get("TERM", "dumb") != "dumb" and "NO_COLOR" not in os.environ
+    styled = styled and room is not None
     text = as_text(story, width=width, styled=styled)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     say(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from argparse import ArgumentTypeError
 from typing import NamedTuple
 
 from pykvm.devices.fw_cfg_items import FILE_SIZE_MAX, check_file_name
 from pykvm.errors import FwCfgError
+from pykvm.files import open_regular
 
 KEYS = ("name", "string", "file")
 FORM = "write it like name=opt/org.me/seed,string=42 or name=opt/org.me/seed,file=PATH"
@@ -81,11 +81,9 @@ def _split(text: str) -> list[str]:
 
 def _read_file(path: str) -> bytes:
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise FwCfgError(f"--fw-cfg: {path}: is not a regular file")
-            if status.st_size > FILE_SIZE_MAX:
+        fd, size = open_regular(path)
+        with open(fd, "rb") as file:
+            if size > FILE_SIZE_MAX:
                 raise FwCfgError(f"--fw-cfg: {path}: a file of fw_cfg is smaller than 4 GiB")
             return file.read()
     except MemoryError:
@@ -94,8 +92,3 @@ def _read_file(path: str) -> bytes:
         raise FwCfgError(f"--fw-cfg: {path}: {error.strerror}") from error
     except ValueError as error:
         raise FwCfgError(f"--fw-cfg: {path!r}: {error}") from error
-
-
-def _open_without_waiting(name: str, flags: int) -> int:
-    """Does not wait for a FIFO's writer."""
-    return os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pykvm.accelerators import NAMES
 from pykvm.cli import parser
 from pykvm.cpu.model import HOST
 from pykvm.layout import DEFAULT_RAM
@@ -88,13 +89,22 @@ def add_guest_arguments(to: argparse.ArgumentParser) -> None:
         help="FILE or FILE,readonly: a disk image for --bios mini; may be given again; the first "
         "disk, IMAGE if there is one, is booted from, as a floppy if it has the size of one",
     )
+    to.set_defaults(kvm_only=None)
+    to.add_argument(
+        "--accel",
+        choices=NAMES,
+        default="auto",
+        metavar="NAME",
+        help="who plays the machine: kvm; emu, an emulator, slower by far, with one processor and "
+        "no APICs; or auto (default): kvm where /dev/kvm can be used, else emu",
+    )
     to.add_argument(
         "--irqchip",
-        choices=("kernel", "split", "none"),
-        default="kernel",
+        choices=("kernel", "split", "user", "none"),
         metavar="WHERE",
-        help="interrupt controllers: kernel (default; PICs, IOAPIC, APICs and PIT in KVM), split "
-        "(APICs in KVM, an IOAPIC of pykvm's) or none (any HLT is the end)",
+        help="interrupt controllers: kernel (KVM's default; PICs, IOAPIC, APICs and PIT in KVM), "
+        "split (APICs in KVM, an IOAPIC of pykvm's), user (the emulator's default; PICs and PIT of "
+        "pykvm's) or none (any HLT is the end)",
     )
     to.add_argument(
         "--smp",

@@ -6,21 +6,22 @@ import os
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
+from pykvm.cpu.snapshot import read_linear
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestCrash, PykvmError
 from pykvm.kvm.journal import Journal
 from pykvm.kvm.recorder import INTR, Recorder, merge
 from pykvm.kvm.tsc import TscClock
-from pykvm.memory import Gpa
+from pykvm.sizes import size_words
 from pykvm.trace import story as tell
-from pykvm.trace.instruction import find_instructions
-from pykvm.trace.story_words import duration, plural, size
+from pykvm.trace.matching import find_instructions
+from pykvm.trace.story_words import duration, plural
 from pykvm.trace.turns import tell_turns
-from pykvm.x86 import PAGE_SIZE
+from pykvm.trace.words import device_finder
 
 if TYPE_CHECKING:
     import argparse
@@ -48,13 +49,14 @@ def observe(args: argparse.Namespace, signals: OrderlySignals) -> tuple[tell.Sto
     """
     from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
-    from pykvm.cli.start import check, find_image, make_machine
+    from pykvm.cli.start import check, find_image, make_machine, require_kvm
 
     check(args)
+    require_kvm(args, "pykvm explain")
     image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     journal = Journal()
-    with ExitStack() as disks, SerialLine("stdio", capture=True) as line:
+    with SerialLine("stdio", capture=True) as line:
 
         def make() -> Machine:
             with journal:
@@ -62,7 +64,6 @@ def observe(args: argparse.Namespace, signals: OrderlySignals) -> tuple[tell.Sto
                     args,
                     image,
                     files,
-                    disks,
                     serial=line.sink,
                     debug=line.debug,
                     teletype=line.teletype,
@@ -185,7 +186,7 @@ class Watch:
             calls,
             ns=self._clock.ns,
             tick_of=self._tick_of,
-            name_of=self._name_of,
+            device=device_finder(self._machine.ports, self._machine.mmio),
         )
         totals = tell.add_up(records, turns)
         return tell.Story(
@@ -205,7 +206,7 @@ class Watch:
         machine = self._machine
         chips = "in the kernel" if machine.irqchip is not None else "nowhere"
         facts = [
-            f"{size(machine.memory.size)} of RAM",
+            f"{size_words(machine.memory.size)} of RAM",
             plural(len(machine.cpus), "processor"),
             f"interrupt controllers {chips}",
             f"times of KVM_RUN by the time-stamp counter at {self._clock.khz / 1000:.0f} MHz, of "
@@ -249,10 +250,6 @@ class Watch:
             case _:
                 return (f"The run was stopped by {stop.detail or 'pykvm'}.",)
 
-    def _name_of(self, is_mmio: bool, address: int) -> str:
-        found = (self._machine.mmio if is_mmio else self._machine.ports).find(address)
-        return found.name if found is not None else ""
-
     def _tick_of(self, call: Call) -> int:
         """When a call began, by the clock that exits are recorded with."""
         (first, first_ns), (last, last_ns) = self._began, self._ended
@@ -260,19 +257,7 @@ class Watch:
 
     def _read(self, linear: int, length: int) -> bytes:
         """Code at a linear address, by the page tables as they are at the end."""
-        data = b""
-        vcpu, memory = self._machine.cpus[0].vcpu, self._machine.memory
-        while len(data) < length:
-            at = linear + len(data)
-            some = min(length - len(data), PAGE_SIZE - at % PAGE_SIZE)
-            try:
-                gpa = vcpu.translate(at)
-            except PykvmError:
-                break
-            if gpa is None or not memory.contains(gpa, some):
-                break
-            data += memory.read(Gpa(gpa), some)
-        return data
+        return read_linear(self._machine.cpus[0].vcpu, self._machine.memory, linear, length)
 
 
 def _both_clocks() -> tuple[int, int]:
@@ -281,13 +266,10 @@ def _both_clocks() -> tuple[int, int]:
 
 
 def _crash_words(crash: GuestCrash) -> Sequence[str]:
-    if crash.cpu is None or not crash.cpu.code:
-        return ()
-    from pykvm.debug.disasm import disassemble
+    from pykvm.debug.crash import next_instruction
 
-    cpu = crash.cpu
-    at = disassemble(cpu.code, cpu.linear_rip, cpu.code_bits, count=1)
-    return (f"RIP is at {at[0].address:#x}: {at[0].text}.",) if at else ()
+    at = None if crash.cpu is None else next_instruction(crash.cpu)
+    return () if at is None else (f"RIP is at {at.address:#x}: {at.text}.",)
 
 
 def _output_words(line: SerialLine) -> str | None:

@@ -53,9 +53,9 @@ def make_parser(prog: str, description: str, epilog: str = "") -> Parser:
 
 
 def size(text: str) -> int:
-    """A number of bytes: "64K", "16M", ... (see `pykvm.memory.parse_size`)."""
+    """A number of bytes: "64K", "16M", ... (see `pykvm.sizes.parse_size`)."""
     from pykvm.errors import GuestMemoryError
-    from pykvm.memory import parse_size
+    from pykvm.sizes import parse_size
 
     try:
         return parse_size(text)

@@ -153,16 +153,16 @@ def _crash_members(crash: GuestCrash, symbols: Symbols | None) -> dict[str, Any]
         members["processor"] = crash.processor
     if crash.cpu is None:
         return members
-    from pykvm.debug.disasm import disassemble
+    from pykvm.debug.crash import next_instruction
 
     cpu = crash.cpu
-    decoded = disassemble(cpu.code, cpu.linear_rip, cpu.code_bits, count=1)
+    instruction = next_instruction(cpu)
     return members | {
         "exit": type(crash.exit).__name__,
         "mode": cpu.mode.value,
         "registers": {name: f"{value:#x}" for name, value in cpu.general.items()},
         "control": {name: f"{value:#x}" for name, value in cpu.control.items()},
-        "instruction": decoded[0].text if decoded else None,
+        "instruction": instruction.text if instruction else None,
         "symbol": None if symbols is None else symbols.name(cpu.linear_rip),
     }
 

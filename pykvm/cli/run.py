@@ -29,7 +29,7 @@ A debug-exit status can collide with the others: --json tells them apart.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from pykvm.cli import failure, run_options, start_up_is_over
@@ -131,7 +131,6 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
-        ExitStack() as undo,
         _listen(args) as listener,
         SerialLine(args.serial, capture=args.json, debugcon=args.debugcon) as line,
         Chassis(
@@ -139,7 +138,6 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
                 args,
                 image,
                 files,
-                undo,
                 serial=line.sink,
                 debug=line.debug,
                 teletype=line.teletype,

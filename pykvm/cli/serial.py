@@ -16,9 +16,6 @@ from pykvm.devices.sinks import BufferSink, NullSink, Sink
 from pykvm.errors import SinkError
 
 if TYPE_CHECKING:
-    import threading
-
-    from pykvm.bios import Bios
     from pykvm.cli.bios_console import TerminalScreen
     from pykvm.cli.chassis import Chassis
 
@@ -152,10 +149,10 @@ class SerialLine:
 
             complain(f"serial line on {self._pty_name}")
         inside = machine.machine
-        bios = None if inside is None else inside.bios
-        if inside is not None and bios is not None:
-            self._start_bios(machine, bios, inside.lock)
-        if self._input is not None and (bios is None or self._pty is not None):
+        has_bios = inside is not None and inside.bios is not None
+        if has_bios:
+            self._start_bios(machine)
+        if self._input is not None and (not has_bios or self._pty is not None):
             self._start_input(machine, SerialPort(machine), self._input, self._interactive)
 
     def _start_input(
@@ -168,15 +165,20 @@ class SerialLine:
     ) -> None:
         keyboard = None
         if interactive:
-            from pykvm.cli.terminal import Keyboard, RawTerminal, print_help
+            from pykvm.cli.terminal import KeyAction, Keyboard, RawTerminal, print_help
 
             leave = Stop(StopReason.INTERRUPTED, detail="Ctrl-A x")
-            show_help = print_help if screen is None else screen.show_help
-            keyboard = Keyboard(lambda: machine.stop(leave), show_help)
+            keyboard = Keyboard(
+                {
+                    KeyAction.LEAVE: lambda: machine.stop(leave),
+                    KeyAction.HELP: print_help if screen is None else screen.show_help,
+                    KeyAction.POWER_BUTTON: machine.press_power_button,
+                }
+            )
             self._undo.enter_context(RawTerminal(fd))
         self._undo.callback(InputPump(fd, destination, keyboard).end)
 
-    def _start_bios(self, machine: Chassis, bios: Bios, lock: threading.RLock) -> None:
+    def _start_bios(self, machine: Chassis) -> None:
         """The terminal is its screen, if it can be, else standard output its teletype; what is
         typed or piped goes to its keyboard."""
         from pykvm.cli.bios_console import BiosKeyboard, TerminalScreen, can_show_screen
@@ -188,7 +190,7 @@ class SerialLine:
             self.teletype.to = self.buffer
         elif out is not None and can_show_screen(out):
             screen = TerminalScreen(
-                bios, lock, WatchedSink(out, "the terminal"), out, mute=self._mute_terminal
+                machine, WatchedSink(out, "the terminal"), out, mute=self._mute_terminal
             )
             self._undo.enter_context(screen)
         elif self._spec == "stdio":
@@ -198,7 +200,7 @@ class SerialLine:
         fd, interactive = _find_input()
         if fd is not None:
             on_key = (lambda: None) if screen is None else screen.hide_help
-            keyboard = BiosKeyboard(bios, lock, on_key)
+            keyboard = BiosKeyboard(machine, on_key)
             self._start_input(machine, keyboard, fd, interactive, screen)
 
     def _mute_terminal(self, on: bool) -> None:

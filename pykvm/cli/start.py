@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from pykvm.errors import DiskError, ImageError, MachineError
@@ -12,7 +13,6 @@ from pykvm.x86 import Mode
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from contextlib import ExitStack
 
     from pykvm.bios import Disk
     from pykvm.boot import Module
@@ -57,13 +57,8 @@ def check(args: argparse.Namespace) -> None:
     """Refuse what contradicts itself, before anything is opened.
 
     Raises:
-        ImageError, DiskError, MachineError: one line that says what.
+        ImageError, DiskError: one line that says what.
     """
-    if args.reboot == "restart" and (args.drive or args.bios not in (None, "none")):
-        raise MachineError(
-            "--reboot restart is for images that are entered directly: with a BIOS, screen and "
-            "keyboard belong to the machine that it is in"
-        )
     if args.bios not in (None, "mini", "none"):
         # it knows disks by their controllers, of which there is none yet
         if args.drive:
@@ -105,6 +100,7 @@ def find_image(args: argparse.Namespace) -> str:
         args.memory = guest.memory
     if args.smp is None:
         args.smp = guest.smp
+    args.kvm_only = None if guest.kvm_only is None else (guest.name, guest.kvm_only)
     if args.load_addr is None:
         args.load_addr = guest.load_address
     if args.append is None:
@@ -118,7 +114,6 @@ def make_machine(
     args: argparse.Namespace,
     image: str | None,
     files: Sequence[tuple[str, bytes]],
-    undo: ExitStack,
     *,
     serial: Sink,
     debug: Sink,
@@ -131,7 +126,6 @@ def make_machine(
         args: the command line.
         image: the image's path; None for none.
         files: names and contents for fw_cfg.
-        undo: closes disks, after the machine.
         serial, debug, teletype, stats: as for `Machine`.
 
     Raises:
@@ -150,25 +144,52 @@ def make_machine(
         irqchip=args.irqchip,
         smp=args.smp or 1,
         cpu=args.cpu,
+        accel=args.accel,
     )
     try:
+        _check_accelerator(args, machine)
         for name, content in files:
             machine.board.fw_cfg.add_file(name, content)
-        start(args, image, machine, undo)
+        start(args, image, machine)
     except BaseException:
         machine.close()
         raise
     return machine
 
 
-def start(args: argparse.Namespace, image: str | None, machine: Machine, undo: ExitStack) -> None:
+def require_kvm(args: argparse.Namespace, what: str) -> None:
+    """See that no emulator gets what only KVM can do.
+
+    Raises:
+        MachineError: it was asked for.
+    """
+    if args.accel == "emu":
+        raise MachineError(f"{what} is about KVM: not with --accel emu")
+    args.accel = "kvm"
+
+
+def _check_accelerator(args: argparse.Namespace, machine: Machine) -> None:
+    """Say, once, that the guest is emulated where nobody asked for it; and whether it can be."""
+    accelerator = machine.accelerator
+    if accelerator.name == "emu" and args.kvm_only is not None:
+        name, reason = args.kvm_only
+        instead = accelerator.instead_of
+        way_out = ": --accel kvm" if instead is None else f"; no KVM: {instead}"
+        raise MachineError(f"{name}: {reason}, which no emulated machine has{way_out}")
+    if accelerator.instead_of is not None:
+        from pykvm.cli.streams import complain
+
+        complain(f"emulating the guest, slowly: {accelerator.instead_of} (see pykvm doctor)")
+        args.accel = accelerator.name  # a restart has been told already
+
+
+def start(args: argparse.Namespace, image: str | None, machine: Machine) -> None:
     """Have `machine` begin as the command line says.
 
     Args:
         args: the command line.
         image: the image's path; None for none.
         machine: it.
-        undo: closes disks, after the machine.
 
     Raises:
         PykvmError: it cannot.
@@ -181,7 +202,7 @@ def start(args: argparse.Namespace, image: str | None, machine: Machine, undo: E
         )
         return
     if args.drive or args.bios == "mini":
-        machine.boot(_open_disks(args, image, undo))
+        machine.boot(_open_disks(args, image), own=True)
         return
     assert image is not None
     machine.load(
@@ -191,7 +212,7 @@ def start(args: argparse.Namespace, image: str | None, machine: Machine, undo: E
         entry=args.entry,
         cmdline=args.append or "",
         modules=_read_modules(args, machine.memory.size),
-        bios=args.bios is None and args.reboot == "exit",
+        bios=args.bios is None,
     )
 
 
@@ -201,14 +222,17 @@ def _is_told(args: argparse.Namespace) -> bool:
     return args.mode != "auto" or any(value is not None for value in told)
 
 
-def _open_disks(args: argparse.Namespace, image: str | None, undo: ExitStack) -> list[Disk]:
+def _open_disks(args: argparse.Namespace, image: str | None) -> list[Disk]:
     """The image, which stays as it is, then the drives."""
     from pykvm.bios import Disk
 
     files: list[DriveFile] = list(args.drive)
     if image is not None:
         files.insert(0, DriveFile(image, readonly=True))
-    return [undo.enter_context(Disk(file.path, readonly=file.readonly)) for file in files]
+    with ExitStack() as guard:
+        disks = [guard.enter_context(Disk(file.path, readonly=file.readonly)) for file in files]
+        guard.pop_all()
+    return disks
 
 
 def _read_modules(args: argparse.Namespace, ram: int) -> list[Module]:

@@ -41,6 +41,14 @@ def say(text: str) -> None:
         raise OSError(error.errno, error.strerror, STANDARD_OUTPUT) from None
 
 
+def columns() -> int | None:
+    """How wide the terminal at standard output is; None where there is none."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def _forget(stream: TextIO) -> None:
     """Let nothing come of what is left in it, as the interpreter tries once more at its end."""
     null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from pykvm.cli.streams import write_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 ESCAPE = 0x01  # Ctrl-A
 
 HELP = (
     "\r\n"
     "Ctrl-A x       leave (Ctrl-C does, too)\r\n"
+    "Ctrl-A p       press the power button\r\n"
     "Ctrl-A h       this help\r\n"
     "Ctrl-A c       send Ctrl-C to the guest\r\n"
     "Ctrl-A Ctrl-A  send Ctrl-A to the guest\r\n"
@@ -33,6 +34,7 @@ class KeyAction(Enum):
 
     LEAVE = "leave"
     HELP = "help"
+    POWER_BUTTON = "power button"
 
 
 class EscapeFilter:
@@ -58,6 +60,8 @@ class EscapeFilter:
                     actions.append(KeyAction.LEAVE)
                 case 0x68 | 0x48 | 0x3F:  # h, H, ?
                     actions.append(KeyAction.HELP)
+                case 0x70 | 0x50:  # p, P
+                    actions.append(KeyAction.POWER_BUTTON)
                 case 0x63 | 0x43:  # c, C
                     passed.append(0x03)
                 case 0x01:
@@ -76,23 +80,18 @@ class Keyboard:
     """What is typed at a terminal: the guest's, but for the escape sequences, which it obeys.
 
     Args:
-        leave: called when the user wants to leave.
-        show_help: called when the user wants to know what there is.
+        actions: what to call for each escape sequence.
     """
 
-    def __init__(self, leave: Callable[[], None], show_help: Callable[[], None]) -> None:
-        self._leave = leave
-        self._show_help = show_help
+    def __init__(self, actions: Mapping[KeyAction, Callable[[], None]]) -> None:
+        self._actions = actions
         self._filter = EscapeFilter()
 
     def take(self, typed: bytes) -> bytes:
         """Obey; returns what is for the guest."""
         passed, actions = self._filter.feed(typed)
         for action in actions:
-            if action is KeyAction.LEAVE:
-                self._leave()
-            else:
-                self._show_help()
+            self._actions[action]()
         return passed
 
 

@@ -4,7 +4,8 @@ IMAGE and its machine are as for `pykvm run`.  Each line of the table is one
 return of KVM_RUN: when, on which processor, the exit's reason, what was
 accessed and which device's that is, how long the processor was in guest and
 kernel before, how long in userspace after it, who answered there (pykvm's C
-loop or Python), and the instruction, where it can be found.
+loop or Python), and the instruction, where it can be found.  On a terminal
+that is too narrow, columns are left out and lines are cut off.
 
 What KVM handles itself is no exit and is not shown: its interrupt controllers,
 HLT with --irqchip kernel or split, page faults.  The time of that, and of a
@@ -14,8 +15,9 @@ The trace goes to standard output and the guest's output nowhere, or with
 --serial file:PATH to a file.  With --output the trace goes to that file, and
 the guest has standard input and output as in `pykvm run`.  The guest waits
 while the trace is written, which is not counted as userspace's time.  If the
-trace cannot be written any more (a full disk, a closed pipe), one line says so
-and the guest runs on to its end.
+trace cannot be written any more (a full disk), one line says so and the guest
+runs on to its end; but where nobody reads standard output any more (as behind
+`head`) and the guest has no output of its own, it is stopped, silently.
 
 exit status: that of `pykvm run`, and besides
   0          also when --limit ended the run
@@ -33,20 +35,22 @@ from typing import TYPE_CHECKING
 
 from pykvm.cli import failure, trace_options
 from pykvm.cpu.stop import Stop, StopReason
-from pykvm.errors import SinkError
+from pykvm.errors import ReaderGoneError, SinkError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
-    from pykvm.cli.chassis import Chassis
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import Sink
     from pykvm.machine import Machine
-    from pykvm.trace.tracer import Format, Tracer
+    from pykvm.trace.form import Format
+    from pykvm.trace.tracer import Tracer
 
 add_arguments = trace_options.add_arguments
+
+_UNREAD = Stop(StopReason.STOPPED, detail="nobody reads the trace")
+"""Known by identity: nothing is said of it."""
 
 
 def main(args: argparse.Namespace) -> int:
@@ -83,9 +87,10 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
     from pykvm.cli.report import tell
     from pykvm.cli.run import run_guest
     from pykvm.cli.serial import SerialLine
-    from pykvm.cli.start import check, find_image, make_machine
+    from pykvm.cli.start import check, find_image, make_machine, require_kvm
 
     check(args)
+    require_kvm(args, "pykvm trace")
     image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     tracers: list[Tracer] = []
@@ -100,14 +105,13 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
                 args,
                 image,
                 files,
-                undo,
                 serial=line.sink,
                 debug=line.debug,
                 teletype=line.teletype,
                 stats=False,
             )
             try:
-                tracers.append(_make_tracer(args, machine, image, sink, lambda: _limit(chassis)))
+                tracers.append(_make_tracer(args, machine, image, sink))
             except BaseException:
                 machine.close()
                 raise
@@ -117,21 +121,21 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
             outcome = run_guest(chassis, line, signals, args)._replace(image=image)
             (tracer,) = tracers
             tracer.finish()
-    if not outcome.is_plain:
+    if not outcome.is_plain and outcome.stop is not _UNREAD:
         tell(outcome, stats=False, as_json=False)
     if tracer.lost is not None:
         return failure.EXIT_FAILURE
     return outcome.status
 
 
-def _limit(chassis: Chassis) -> None:
-    chassis.stop(Stop(StopReason.STOPPED, detail="--limit"))
-
-
-def _tell_loss(error: SinkError) -> None:
+def _on_loss(error: SinkError, args: argparse.Namespace, machine: Machine) -> None:
+    """Go on without a trace, unless nothing that anybody could see would come of it."""
     from pykvm.cli.streams import complain
 
-    complain(f"the trace ends here, the guest runs on: {error}")
+    if isinstance(error, ReaderGoneError) and {args.serial, args.debugcon} == {"null"}:
+        machine.stop(_UNREAD)
+    else:
+        complain(f"the trace ends here, the guest runs on: {error}")
 
 
 def _make_tracer(
@@ -139,7 +143,6 @@ def _make_tracer(
     machine: Machine,
     image: str | None,
     sink: Sink,
-    on_limit: Callable[[], None],
 ) -> Tracer:
     from pykvm.debug.symbols import read_symbols
     from pykvm.trace.selection import EVERYTHING, Selection
@@ -156,8 +159,8 @@ def _make_tracer(
         symbols=None if image is None else read_symbols(image),
         steps=args.step,
         limit=args.limit,
-        on_limit=on_limit,
-        on_loss=_tell_loss,
+        on_limit=lambda: machine.stop(Stop(StopReason.STOPPED, detail="--limit")),
+        on_loss=lambda error: _on_loss(error, args, machine),
     )
 
 
@@ -179,9 +182,10 @@ def _make_format(args: argparse.Namespace, machine: Machine) -> Format:
         from pykvm.trace.perfetto import Perfetto
 
         return Perfetto(clock, clock.start, device)
+    from pykvm.cli.streams import columns
     from pykvm.trace.text import TextFormat
 
-    return TextFormat(clock, clock.start, device)
+    return TextFormat(clock, clock.start, device, columns() if args.output is None else None)
 
 
 def _open_output(path: str | None, line: SerialLine, undo: ExitStack) -> Sink:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.cpu.entry import load_state
+from pykvm.cpu.kvm_parts import SETTLING_EXITS, LoopedVcpu, dispatch, settle
 from pykvm.cpu.sleep import sleeps_for_ever
 from pykvm.cpu.stop import Stop, StopReason
+from pykvm.cpu.ticks import Ticks
 from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
 from pykvm.kvm.runloop import BUDGET_SPENT, EVENTS_FULL, INTERRUPTED, NO_BUDGET, RunLoop
@@ -20,35 +22,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pykvm.boot.state import BootState
-    from pykvm.bus import Bus
+    from pykvm.cpu.injection import Injector
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
     from pykvm.kvm.exits import Exit
     from pykvm.kvm.vm import Vm
 
-TICK_NS = 10_000_000
-"""How long a posted write or a signal to the process may wait for Python, in ns."""
 
-SLEEPER_TICK_NS = 16 * TICK_NS
-"""Up to this grow the ticks of a processor that waits for another one to wake it: 254 of them would
-else take the host from the one that runs.  The first has devices to serve, and keeps its own."""
-
-FIRST_TICK_NS = 500_000
-"""With an APIC in the kernel, a tick is also what finds that the guest has halted for good.  So
-that this takes but a fraction of a short run, ticks come at first after half the time so far."""
-
-SETTLING_EXITS = 4096
-"""More exits than any string instruction takes in real mode."""
+_STORES = {
+    size: Struct(letter).pack_into for size, letter in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))
+}
+"""Put a number of so many bytes into a buffer."""
 
 _IO: int = lib.KVM_EXIT_IO
 _MMIO: int = lib.KVM_EXIT_MMIO
 _HLT: int = lib.KVM_EXIT_HLT
 _DEBUG: int = lib.KVM_EXIT_DEBUG
+_IRQ_WINDOW_OPEN: int = lib.KVM_EXIT_IRQ_WINDOW_OPEN
 _MSR = (lib.KVM_EXIT_X86_RDMSR, lib.KVM_EXIT_X86_WRMSR)
 _IOAPIC_EOI: int = lib.KVM_EXIT_IOAPIC_EOI
 
 
-class KvmCpu:
+class KvmCpu(LoopedVcpu):
     """One vCPU with its run loop.
 
     Args:
@@ -94,6 +89,9 @@ class KvmCpu:
             # cffi's own struct: importing `Sregs`, a dataclass, would be felt in a short run
             self._reset_sregs = ffi.new("struct kvm_sregs *")
             ioctl.call(self.vcpu.fd, "KVM_GET_SREGS", self._reset_sregs)
+            if not shared.has_apics:
+                # KVM has CPUID's APIC bit follow it, whether or not there is an APIC
+                self._reset_sregs.apic_base = 0
         except BaseException:
             self.vcpu.close()
             raise
@@ -103,28 +101,19 @@ class KvmCpu:
         self._lock = shared.lock
         self._has_apic = shared.has_apics
         self._is_one_of_many = not alone
-        self._start = 0
-        self._tick = TICK_NS
+        self._ticks = Ticks(self.loop.set_timer, begins_fast=shared.has_apics)
         self._thread = 0
+        self._injector: Injector | None = None
+        if shared.isa is not None:
+            from pykvm.cpu.injection import Injector
+
+            self._injector = Injector(self, shared, shared.isa, self._ticks, self._on_tick)
 
     def settle(self) -> None:
-        """Have KVM finish the access that the guest was stopped at; no further instruction runs.
-
-        KVM does so when it is entered again, and would write a register, or go on behind the
-        instruction, of whatever was loaded since (KVM API section 5, "immediate_exit").
-
-        Raises:
-            PykvmError: it is a string instruction that goes on and on.
-        """
+        """Finish the access that the guest was stopped at; see `kvm_parts.settle`."""
         self._refuse_while_running()
-        if not self._has_run:
-            return
-        self.loop.budget = NO_BUDGET
-        for _ in range(SETTLING_EXITS):
-            self.loop.kick()
-            if self.loop.enter() == INTERRUPTED:
-                return
-        raise PykvmError("the guest is in the middle of a long string instruction: make a new one")
+        if self._has_run:
+            settle(self.loop)
 
     def finish_access(self) -> None:
         """As `settle`, for a guest that goes on: its devices see what is left of the access."""
@@ -142,7 +131,7 @@ class KvmCpu:
                     if reason == _DEBUG and self.on_trap is not None:
                         self.on_trap()
                     return
-                self._dispatch(self._ports if reason == _IO else self._mmio)
+                dispatch(self.loop.exit, self._ports if reason == _IO else self._mmio)
 
     @property
     def has_run(self) -> bool:
@@ -160,6 +149,8 @@ class KvmCpu:
             from pykvm.cpu.reset import reset
 
             reset(self.vcpu, vm, has_apic=self._has_apic)
+            if self._injector is not None:
+                self._injector.reset()
             self._has_run = False
 
     def load(self, state: BootState) -> None:
@@ -186,65 +177,50 @@ class KvmCpu:
             raise RuntimeError("the processor is running: stop it and wait for `run` to return")
 
     def _run(self, start: int, deadline: int | None) -> None:
-        loop, requests = self.loop, self._requests
-        enter = self.enter or loop.enter
-        self._start, self._tick = start, TICK_NS
-        self._arm(deadline)
+        loop, requests, injector = self.loop, self._requests, self._injector
+        enter, access, lock = self.enter or loop.enter, loop.access, self._lock
+        words, io, ports, mmio, page = requests.words, _IO, self._ports, self._mmio, loop.page
+        self._ticks.begin(start, deadline)
         try:
-            while not requests.is_waiting:
+            while not words:
+                if injector is not None and not injector.prepare():
+                    continue
                 reason = enter()
-                with self._lock:
-                    if loop.has_posted_writes:
+                with lock:
+                    is_write, size, offset, count, posted, address, value = access()
+                    if posted:
                         self._deliver_posted()
-                    if reason == _IO:
-                        self._dispatch(self._ports)
+                    if reason == io:
+                        bus = ports
                     elif reason == _MMIO:
-                        self._dispatch(self._mmio)
+                        bus = mmio
                     else:
-                        self._handle(reason, deadline)
+                        self._handle(reason)
+                        continue
+                    if count == 1 and is_write:
+                        bus.write(address, size, value)
+                    elif count == 1 and size in _STORES:
+                        _STORES[size](page, offset, bus.read(address, size))
+                    else:
+                        dispatch(loop.exit, bus)
         finally:
             loop.stop_timer()
             # what is left when KVM_RUN failed, or a signal handler raised
             with self._lock:
                 self._deliver_posted()
 
-    def _arm(self, deadline: int | None) -> None:
-        """Have the loop return at the next tick, or at the deadline if that comes first."""
-        now = time.monotonic_ns()
-        wait = self._tick
-        if self._has_apic:
-            wait = min(max(FIRST_TICK_NS, (now - self._start) // 2), wait)
-        first = now + wait if deadline is None else min(deadline, now + wait)
-        self.loop.set_timer(max(first, 1), self._tick)
-
     def _deliver_posted(self) -> None:
         for writes in self.loop.posted_writes():
             bus = self._mmio if writes.is_mmio else self._ports
             bus.write_block(writes.address, writes.size, writes.data)
 
-    def _dispatch(self, bus: Bus) -> None:
-        """Do on the bus what the guest did, all elements of it, and put back what it reads."""
-        exit = self.loop.exit
-        size: int = exit.size
-        count: int = exit.count
-        address: int = exit.address
-        data = ffi.buffer(exit.data, size * count)
-        if exit.is_write:
-            if count == 1:
-                bus.write(address, size, int.from_bytes(data, "little"))
-            else:
-                bus.write_block(address, size, bytes(data))
-        elif count == 1:
-            data[:] = bus.read(address, size).to_bytes(size, "little")
-        else:
-            data[:] = bus.read_block(address, size, count)
-
-    def _handle(self, reason: int, deadline: int | None) -> None:
+    def _handle(self, reason: int) -> None:
         """What is neither I/O nor MMIO: a reason to stop, a crash, or nothing."""
         if reason == INTERRUPTED:
-            self._on_tick(deadline)
+            self._on_tick()
         elif reason == _HLT:
-            self._requests.post(Stop(StopReason.HALTED))
+            if not self.halt():
+                self._requests.post(Stop(StopReason.HALTED))
         elif reason == BUDGET_SPENT:
             self._requests.post(Stop(StopReason.BUDGET))
         elif reason == _DEBUG:
@@ -254,12 +230,11 @@ class KvmCpu:
             self._shared.msrs.reply(self.vcpu.page)
         elif reason == _IOAPIC_EOI:
             self._shared.end_of_interrupt(self.vcpu.page.details().vector)
-        elif reason != EVENTS_FULL:
+        elif reason not in (EVENTS_FULL, _IRQ_WINDOW_OPEN):
             self._on_rare_exit()
 
-    def _on_tick(self, deadline: int | None) -> None:
-        now = time.monotonic_ns()
-        if deadline is not None and now >= deadline:
+    def _on_tick(self) -> None:
+        if self._ticks.is_over:
             self._requests.post(Stop(StopReason.TIMEOUT))
             return
         if self.keeps_time:
@@ -268,15 +243,7 @@ class KvmCpu:
             self.is_asleep = self.sleeps_for_ever()
             if self.is_asleep:
                 self._shared.on_sleep()
-        before, self._tick = self._tick, self._next_tick()
-        young = self._has_apic and now - self._start < 2 * TICK_NS
-        if young or self._tick != before or (deadline is not None and deadline - now < self._tick):
-            self._arm(deadline)
-
-    def _next_tick(self) -> int:
-        if self.is_asleep and self.index:
-            return min(2 * self._tick, SLEEPER_TICK_NS)
-        return TICK_NS
+        self._ticks.go_on(asleep=self.is_asleep and not self.keeps_time)
 
     def _on_rare_exit(self) -> None:
         """What few guests ever make: only then are the exits' dataclasses imported."""
@@ -291,6 +258,13 @@ class KvmCpu:
             return
         raise self._crash(exit, lambda snapshot: explain(exit, snapshot))
 
+    def halt(self) -> bool:
+        """Sleep, since HLT was executed outside of KVM; False where any HLT is the end."""
+        if self._injector is None:
+            return False
+        self._injector.halt()
+        return True
+
     def sleeps_for_ever(self) -> bool:
         """Whether only another processor can wake it, as it is now."""
         return self._has_apic and sleeps_for_ever(self.vcpu)
@@ -298,6 +272,8 @@ class KvmCpu:
     def kick(self) -> None:
         """Make a `run` under way look at the machine's stop request; from any thread."""
         self.loop.kick()
+        if self._injector is not None:
+            self._injector.wake()
 
     def snapshot(self) -> CpuSnapshot:
         """The registers and the code at RIP, for people to read."""

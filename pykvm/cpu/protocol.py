@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from pykvm.bios.registers import Registers
     from pykvm.boot.state import BootState
     from pykvm.cpu.snapshot import CpuSnapshot
-    from pykvm.kvm.vm import Vm
+    from pykvm.kvm.runloop import RunLoop
+    from pykvm.kvm.vcpu import Vcpu
+
+
+class Counts(NamedTuple):
+    """What a processor has counted so far.
+
+    Attributes:
+        exits: by reason, named as in the KVM API document.
+        ports: I/O exits by port, where they are counted.
+        inside_ns: time in the guest, where it is measured.
+    """
+
+    exits: dict[str, int]
+    ports: dict[int, int]
+    inside_ns: int
 
 
 class Cpu(Protocol):
@@ -22,11 +38,41 @@ class Cpu(Protocol):
     keeps_time: bool
     """Whether devices look at their clocks at its ticks: the first of those that run."""
 
+    @property
+    def vcpu(self) -> Vcpu:
+        """Its registers.  An emulated one's has the calls for those, and refuses all others."""
+
+    @property
+    def loop(self) -> RunLoop:
+        """KVM's run loop.
+
+        Raises:
+            MachineError: it is emulated.
+        """
+
+    @property
+    def has_run(self) -> bool:
+        """Whether it is no longer as it was made."""
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether it is this thread that runs it: in a device, whose access is dispatched."""
+
+    @property
+    def counts(self) -> Counts:
+        """What it has counted so far."""
+
+    def limit_exits(self, count: int | None) -> None:
+        """Take so many exits and no more, shared with the others; None for any number."""
+
+    def read_bios_registers(self) -> Registers | None:
+        """What a BIOS service sees; None in protected mode, where there are none."""
+
+    def write_bios_registers(self, registers: Registers) -> None:
+        """What it changed; RIP stays as it is."""
+
     def settle(self) -> None:
         """Finish the access that the guest was stopped at, so that another can be loaded."""
-
-    def reset(self, vm: Vm) -> None:
-        """Be as one made in `vm`, a new one with the same interrupt controllers, if it has run."""
 
     def load(self, state: BootState) -> None:
         """Take the registers of `state`."""

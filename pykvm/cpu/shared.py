@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pykvm.bus import Bus
     from pykvm.cpu.msrs import MsrSpace
     from pykvm.cpu.stop import StopRequest
+    from pykvm.isa_interrupts import IsaInterrupts
     from pykvm.kvm.routes import Routes
     from pykvm.memory import GuestMemory
 
@@ -23,24 +24,26 @@ class Shared(NamedTuple):
     Attributes:
         ports, mmio: where their accesses go.
         memory: guest RAM, to show code with.
-        routes: what the C loop answers itself.
         msrs: what the registers that KVM does not have hold.
         requests: where they look for stop requests, and leave their own.
         lock: held while devices are called; it serialises all processors and input threads.
         has_apics: whether each has a local APIC in the kernel.
+        isa: interrupt controllers that are devices of this process, where there are.
         end_of_interrupt: called with the vector when a split irqchip's interrupt is ended.
         on_tick: called at each tick of the first processor that runs: devices look at the clock.
         on_sleep: called at each tick that finds a processor asleep for ever.
+        routes: what the C loop answers itself, where there is one.
     """
 
     ports: Bus
     mmio: Bus
     memory: GuestMemory
-    routes: Routes
     msrs: MsrSpace
     requests: StopRequest
     lock: threading.RLock
     has_apics: bool
+    isa: IsaInterrupts | None
     end_of_interrupt: Callable[[int], None]
     on_tick: Callable[[], None]
     on_sleep: Callable[[], None]
+    routes: Routes | None = None

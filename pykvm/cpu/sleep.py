@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from pykvm._shim import ffi
 from pykvm.kvm import ioctl
-from pykvm.kvm.irqchip import is_unmaskable
-from pykvm.x86 import Rflags
+from pykvm.x86 import Rflags, is_unmaskable
 
 if TYPE_CHECKING:
     from pykvm.kvm.vcpu import Vcpu

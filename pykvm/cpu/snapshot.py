@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pykvm.errors import PykvmError
 from pykvm.memory import Gpa
-from pykvm.x86 import Cr0, DescriptorTable, Efer, Mode, Segment
+from pykvm.x86 import PAGE_SIZE, Cr0, DescriptorTable, Efer, Mode, Segment, code_bits, linear_ip
 
 if TYPE_CHECKING:
     from pykvm.kvm.registers import Regs, Sregs
@@ -45,17 +45,13 @@ class CpuSnapshot:
 
     @property
     def code_bits(self) -> int:
-        """How code at CS:RIP is decoded: 16, 32 or 64 (SDM vol. 3A, 3.4.5)."""
-        cs = self.segments["cs"]
-        if self.mode is Mode.LONG and cs.l:
-            return 64
-        return 32 if cs.db else 16
+        """How code at CS:RIP is decoded: 16, 32 or 64."""
+        return code_bits(self.segments["cs"], self.control["efer"])
 
     @property
     def linear_rip(self) -> int:
-        """CS:RIP as a linear address: 32 bits of it, except in 64-bit code (SDM vol. 3A, 3.4)."""
-        rip = self.general["rip"]
-        return rip if self.code_bits == 64 else (self.segments["cs"].base + rip) & 0xFFFF_FFFF
+        """CS:RIP as a linear address."""
+        return linear_ip(self.general["rip"], self.segments["cs"].base, self.code_bits)
 
 
 def take_snapshot(vcpu: Vcpu, memory: GuestMemory) -> CpuSnapshot:
@@ -66,8 +62,9 @@ def take_snapshot(vcpu: Vcpu, memory: GuestMemory) -> CpuSnapshot:
     """
     regs, sregs = vcpu.get_regs(), vcpu.get_sregs()
     snapshot = _from_registers(regs, sregs, b"")
-    end = 1 << (64 if snapshot.code_bits == 64 else 32)
-    return _from_registers(regs, sregs, _code_at(vcpu, memory, snapshot.linear_rip, end))
+    start = snapshot.linear_rip
+    length = min(CODE_BYTES, (1 << (64 if snapshot.code_bits == 64 else 32)) - start)
+    return _from_registers(regs, sregs, read_linear(vcpu, memory, start, length))
 
 
 def _from_registers(regs: Regs, sregs: Sregs, code: bytes) -> CpuSnapshot:
@@ -84,17 +81,25 @@ def _from_registers(regs: Regs, sregs: Sregs, code: bytes) -> CpuSnapshot:
     )
 
 
-def _code_at(vcpu: Vcpu, memory: GuestMemory, linear: int, end: int) -> bytes:
-    """The bytes from a linear address on, before `end`, as far as they are mapped to RAM."""
-    code = b""
-    while len(code) < CODE_BYTES and linear + len(code) < end:
-        at = linear + len(code)
-        length = min(CODE_BYTES - len(code), 4096 - at % 4096)
+def read_linear(vcpu: Vcpu, memory: GuestMemory, linear: int, length: int) -> bytes:
+    """The bytes from a linear address on, up to `length`, as far as they are mapped to RAM.
+
+    Args:
+        vcpu: not running, or this thread's; its page tables count, as they are now.
+        memory: guest RAM.
+        linear: where.
+        length: how many, at the most.
+    """
+    found = b""
+    end = min(linear + length, 1 << 64)
+    while linear + len(found) < end:
+        at = linear + len(found)
+        piece = min(end - at, PAGE_SIZE - at % PAGE_SIZE)
         try:
             gpa = vcpu.translate(at)
         except PykvmError:
             break
-        if gpa is None or not memory.contains(gpa, length):
+        if gpa is None or not memory.contains(gpa, piece):
             break
-        code += memory.read(Gpa(gpa), length)
-    return code
+        found += memory.read(Gpa(gpa), piece)
+    return found

@@ -84,35 +84,39 @@ class StopRequest:
     The first word counts, until it is taken; that all are asleep is but supposed, and that one is
     trapped is known elsewhere: both give way to any word that comes meanwhile.  Every
     processor stops as long as one `is_waiting`; who runs them all takes it when all have stopped.
+
+    Attributes:
+        words: what was said, to be looked at only: a processor does so before each entry, and a
+            dictionary that is empty costs it no call.
     """
 
     # a dictionary's setdefault and pop are atomic; a lock would deadlock where a signal handler
     # posts in the thread that is just holding it
-    __slots__ = ("_word",)
+    __slots__ = ("words",)
 
     def __init__(self) -> None:
-        self._word: dict[str, Stop | Exception] = {}
+        self.words: dict[str, Stop | Exception] = {}
 
     def post(self, stop: Stop) -> None:
         """Ask for a stop; without effect while an earlier one is waiting."""
-        self._word.setdefault("stop", stop)
+        self.words.setdefault("stop", stop)
 
     def fail(self, error: Exception) -> None:
         """Ask for a stop with `error`; without effect while an earlier word is waiting."""
-        self._word.setdefault("stop", error)
+        self.words.setdefault("stop", error)
 
     def suppose_asleep(self) -> None:
         """Have the processors stop, to see whether all of them sleep for ever."""
-        self._word.setdefault("asleep", ALL_ASLEEP)
+        self.words.setdefault("asleep", ALL_ASLEEP)
 
     def note_trap(self) -> None:
         """Have the processors stop, since one of them met what it is debugged for."""
-        self._word.setdefault("trap", TRAPPED)
+        self.words.setdefault("trap", TRAPPED)
 
     @property
     def is_waiting(self) -> bool:
         """Whether there is a word to take."""
-        return bool(self._word)
+        return bool(self.words)
 
     def take(self) -> Stop | None:
         """The stop that was asked for, once, or `TRAPPED` or `ALL_ASLEEP`; None if there is none.
@@ -120,11 +124,11 @@ class StopRequest:
         Raises:
             Exception: the one of `fail`, if that was the word.
         """
-        if not self._word:
+        if not self.words:
             return None
-        supposed = self._word.pop("asleep", None)
-        trap = self._word.pop("trap", supposed)
-        word = self._word.pop("stop", trap)
+        supposed = self.words.pop("asleep", None)
+        trap = self.words.pop("trap", supposed)
+        word = self.words.pop("stop", trap)
         if isinstance(word, Exception):
             raise word
         return word

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.debug.corenotes import CpuState, Origin, notes
 from pykvm.debug.mappings import Mappings, Range, find_mappings
+from pykvm.debug.page_entries import Controls
 from pykvm.errors import CoreError
 from pykvm.x86 import PAGE_SIZE
 
@@ -127,7 +128,7 @@ def write_core(
 
 
 def _write(file: int, cpus: Sequence[CpuState], memory: GuestMemory, origin: Origin) -> bool:
-    mappings = find_mappings(cpus[0].sregs, memory) if cpus[0].runs_paged else None
+    mappings = _mappings(cpus[0], memory)
     bits = _bits(cpus, memory)
     kind = _CLASSES[bits]
     content = notes(cpus, bits, origin)
@@ -142,6 +143,14 @@ def _write(file: int, cpus: Sequence[CpuState], memory: GuestMemory, origin: Ori
     _write_all(file, memoryview(head + content), 0)
     _write_ram(file, memory, ram_at)
     return mappings is None or mappings.complete
+
+
+def _mappings(cpu: CpuState, memory: GuestMemory) -> Mappings | None:
+    """What is mapped where a processor goes through page tables.
+
+    Bits of addresses that it does not have lead out of RAM, so CPUID's word is not needed.
+    """
+    return find_mappings(Controls.of(cpu.sregs), memory) if cpu.runs_paged else None
 
 
 def _bits(cpus: Sequence[CpuState], memory: GuestMemory) -> int:

@@ -11,7 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from pykvm.x86 import Cr0, Efer
+from pykvm.x86 import Cr0, Efer, code_bits, linear_ip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,13 +68,9 @@ class CpuState(NamedTuple):
 
     @property
     def linear_rip(self) -> int:
-        """The next instruction's linear address, as debuggers know no segments.
-
-        Of it, 32 bits, except in 64-bit code (SDM vol. 3A, 3.4).
-        """
+        """The next instruction's linear address, as debuggers know no segments."""
         cs = self.sregs.cs
-        is_64_bit = self.is_long and cs.l
-        return self.regs.rip if is_64_bit else (cs.base + self.regs.rip) & _M32
+        return linear_ip(self.regs.rip, cs.base, code_bits(cs, self.sregs.efer))
 
 
 def notes(cpus: Sequence[CpuState], bits: int, origin: Origin) -> bytes:

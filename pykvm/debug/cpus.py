@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pykvm.debug.points import Event, Point
-from pykvm.x86 import DescriptorTable, Mode
+from pykvm.x86 import LONGEST_INSTRUCTION, DescriptorTable, Mode
 
 if TYPE_CHECKING:
     from pykvm.cpu.kvm import KvmCpu
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from pykvm.debug.disasm import Instruction
     from pykvm.debug.paging import Translation
     from pykvm.debug.tables import Descriptor
-
-LONGEST_INSTRUCTION = 15
-"""In bytes (SDM vol. 2A, 2.3.11)."""
 
 
 class DebuggedCpu:

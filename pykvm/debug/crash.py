@@ -9,6 +9,7 @@ from pykvm.debug.registers import registers
 
 if TYPE_CHECKING:
     from pykvm.cpu.snapshot import CpuSnapshot
+    from pykvm.debug.disasm import Instruction
     from pykvm.debug.symbols import Symbols
     from pykvm.errors import GuestCrash
 
@@ -27,6 +28,11 @@ def describe_crash(crash: GuestCrash, symbols: Symbols | None = None) -> str:
     if crash.cpu is not None:
         lines += ["", *registers(crash.cpu), "", *code(crash.cpu, symbols)]
     return "\n".join(lines)
+
+
+def next_instruction(cpu: CpuSnapshot) -> Instruction | None:
+    """The one at RIP; None where there is no RAM."""
+    return next(iter(disassemble(cpu.code, cpu.linear_rip, cpu.code_bits, 1)), None)
 
 
 def code(cpu: CpuSnapshot, symbols: Symbols | None = None) -> list[str]:

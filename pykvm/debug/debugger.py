@@ -13,8 +13,10 @@ from pykvm.cpu.stop import Stop, StopReason
 from pykvm.debug.cpus import DebuggedCpu
 from pykvm.debug.plan import Plan
 from pykvm.debug.points import Event, Point
+from pykvm.debug.stepping import refuse_second
 from pykvm.debug.traced import Traced
-from pykvm.errors import DebugError, GuestCrash, GuestMemoryError
+from pykvm.errors import GuestCrash, GuestMemoryError
+from pykvm.x86 import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -49,17 +51,16 @@ class Debugger:
         cpus: its processors, with what can be asked of one alone.
 
     Raises:
-        DebugError: there is a debugger on the machine already.
+        DebugError: there is a debugger on the machine already, or a trace that steps it.
     """
 
     def __init__(self, machine: Machine) -> None:
-        if any(cpu.on_trap is not None for cpu in machine.cpus):
-            raise DebugError("the machine is debugged already: close its debugger first")
+        refuse_second(machine)
         self.machine = machine
         self._plan = Plan(machine)
-        self._traced = [Traced(cpu, self._plan) for cpu in machine.cpus]
+        self._traced = [Traced(cpu, self._plan) for cpu in machine.kvm_cpus]
         self._interrupted = False
-        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.cpus)
+        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.kvm_cpus)
 
     def __enter__(self) -> Debugger:
         return self
@@ -250,7 +251,7 @@ class Debugger:
         return None
 
     def _is_repeated_string(self, processor: int, pc: int) -> bool:
-        found = self._plan.linear.peek(processor, pc, 15)
+        found = self._plan.linear.peek(processor, pc, LONGEST_INSTRUCTION)
         rest = found.lstrip(_PREFIXES + _REPEATS)
         prefixes = found[: len(found) - len(rest)]
         return bool(rest) and rest[0] in _STRINGS and any(p in _REPEATS for p in prefixes)

@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm._shim import ffi
-from pykvm.debug.paging import Controls, Translation, translate
+from pykvm.debug.page_entries import Controls
+from pykvm.debug.paging import Translation, translate
 from pykvm.errors import TranslationError
 from pykvm.kvm import ioctl
 from pykvm.memory import Gpa
@@ -42,14 +43,7 @@ class LinearMemory:
         """The walk of a processor's page tables, as they are now, for a linear address."""
         sregs = ffi.new("struct kvm_sregs *")
         ioctl.call(self._cpus[processor].vcpu.fd, "KVM_GET_SREGS", sregs)
-        controls = Controls(
-            sregs.cr0,
-            sregs.cr3,
-            sregs.cr4,
-            sregs.efer,
-            self._physical_bits,
-            self._gigabyte_pages,
-        )
+        controls = Controls.of(sregs, self._physical_bits, self._gigabyte_pages)
         return translate(self.read_physical, controls, gva)
 
     def find(self, gva: int) -> Gpa | None:

@@ -1,7 +1,7 @@
 """All that a guest's page tables map to RAM, for a file that is read without them.
 
-Source: SDM vol. 3A, chapter 4 (32-bit, PAE, 4-level and 5-level paging).  The tables are the
-guest's: they may point anywhere, at themselves too, so the work and the result are bounded.
+The tables are the guest's: they may point anywhere, at themselves too, so the work and the result
+are bounded.  Where `paging.translate` walks to one address, this walks to all.
 """
 
 from __future__ import annotations
@@ -9,13 +9,20 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from pykvm.debug.page_entries import (
+    FRAME,
+    EntryBits,
+    canonical,
+    maps_page,
+    page_address,
+    reserved_bits,
+)
 from pykvm.memory import Gpa
-from pykvm.x86 import Cr4, Efer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pykvm.kvm.registers import Sregs
+    from pykvm.debug.page_entries import Controls, Step
     from pykvm.memory import GuestMemory
 
 MOST_TABLES = 8192
@@ -23,10 +30,6 @@ MOST_TABLES = 8192
 
 MOST_RANGES = 16384
 """How many contiguous ranges are told."""
-
-_PRESENT, _LARGE = 1 << 0, 1 << 7
-_FRAME = 0x000F_FFFF_FFFF_F000
-_PAE_POINTERS = 4
 
 
 class Range(NamedTuple):
@@ -49,30 +52,14 @@ class Mappings(NamedTuple):
     complete: bool
 
 
-class _Format(NamedTuple):
-    """A kind of paging: how a table's entries are packed, and what each level maps."""
-
-    entries: struct.Struct
-    shifts: tuple[int, ...]
-    """Of the addresses that an entry of each level stands for, the top one first."""
-    large: tuple[int, ...]
-    """At which of them an entry may be a page."""
-
-
-_32_BIT = _Format(struct.Struct("<1024I"), (22, 12), (22,))
-_PAE = _Format(struct.Struct("<512Q"), (30, 21, 12), (21,))
-_4_LEVEL = _Format(struct.Struct("<512Q"), (39, 30, 21, 12), (30, 21))
-_5_LEVEL = _Format(struct.Struct("<512Q"), (48, 39, 30, 21, 12), (30, 21))
-
-
-def find_mappings(sregs: Sregs, memory: GuestMemory) -> Mappings:
+def find_mappings(controls: Controls, memory: GuestMemory) -> Mappings:
     """The linear addresses that lead to RAM, with paging on.
 
     Args:
-        sregs: the processor's CR3, CR4 and EFER say where its tables are and what they look like.
-        memory: RAM, in which they are.
+        controls: the processor's.
+        memory: RAM, in which its tables are.
     """
-    walk = _Walk(sregs, memory)
+    walk = _Walk(controls, memory)
     ranges: list[Range] = []
     for found in walk.ranges():
         last = ranges[-1] if ranges else None
@@ -86,69 +73,72 @@ def find_mappings(sregs: Sregs, memory: GuestMemory) -> Mappings:
 
 
 class _Walk:
-    def __init__(self, sregs: Sregs, memory: GuestMemory) -> None:
+    def __init__(self, controls: Controls, memory: GuestMemory) -> None:
+        self._controls = controls
         self._memory = memory
-        self._pse = bool(sregs.cr4 & Cr4.PSE)
-        self._root = sregs.cr3 & _FRAME
         self.tables_left = MOST_TABLES
-        if sregs.efer & Efer.LMA:
-            self._format = _5_LEVEL if sregs.cr4 & Cr4.LA57 else _4_LEVEL
-        elif sregs.cr4 & Cr4.PAE:
-            self._format = _PAE
-            self._root = sregs.cr3 & 0xFFFF_FFE0
-        else:
-            self._format = _32_BIT
-            self._root &= 0xFFFF_FFFF
+        packed = "I" if controls.entry_size == 4 else "Q"
+        self._levels = [
+            _Level(
+                step,
+                struct.Struct(f"<{1 << step.bits}{packed}"),
+                reserved_bits(step, controls, maps=False),
+                reserved_bits(step, controls, maps=True),
+            )
+            for step in controls.steps
+        ]
 
     def ranges(self) -> Iterator[Range]:
         """What is mapped, each range cut to the RAM it reaches; some could be joined."""
-        return self._table(self._root, 0, 0)
+        return self._table(self._controls.root, 0, 0)
 
-    def _table(self, gpa: int, level: int, base: int) -> Iterator[Range]:
-        shift = self._format.shifts[level]
+    def _table(self, gpa: int, depth: int, base: int) -> Iterator[Range]:
+        level, controls = self._levels[depth], self._controls
+        step = level.step
         entries = self._entries(gpa, level)
-        if shift == 12:
-            for first, frame, pages in _runs(entries, self._memory.end):
+        if depth + 1 == len(self._levels):
+            reserved = level.reserved_of_page
+            valid = [entry for entry in entries if not entry[1] & reserved] if reserved else entries
+            for first, frame, pages in _runs(valid, self._memory.end):
                 yield from self._in_ram(base + (first << 12), frame, pages << 12)
             return
         for number, entry in entries:
-            linear = base + (number << shift)
-            if self._is_page(entry, shift):
-                yield from self._in_ram(linear, self._large_frame(entry, shift), 1 << shift)
+            linear = base + (number << step.shift)
+            maps = maps_page(step, entry, controls)
+            if entry & (level.reserved_of_page if maps else level.reserved_of_table):
+                continue
+            if maps:
+                page = page_address(step, entry, controls)
+                yield from self._in_ram(linear, page, 1 << step.shift)
             else:
-                yield from self._table(entry & _FRAME, level + 1, linear)
+                yield from self._table(entry & FRAME, depth + 1, linear)
             if not self.tables_left:
                 return
 
-    def _entries(self, gpa: int, level: int) -> list[tuple[int, int]]:
+    def _entries(self, gpa: int, level: _Level) -> list[tuple[int, int]]:
         """The entries that are present, with their numbers."""
         self.tables_left -= 1
-        layout = self._format.entries
-        is_pae_root = self._format is _PAE and level == 0
-        if is_pae_root:
-            layout = struct.Struct(f"<{_PAE_POINTERS}Q")
-        if not self._memory.contains(gpa, layout.size):
+        size = level.entries.size
+        if not self._memory.contains(gpa, size):
             return []
-        entries = layout.unpack(self._memory.read(Gpa(gpa), layout.size))
-        return [(i, entry) for i, entry in enumerate(entries) if entry & _PRESENT]
-
-    def _is_page(self, entry: int, shift: int) -> bool:
-        allowed = shift in self._format.large and (self._format is not _32_BIT or self._pse)
-        return allowed and bool(entry & _LARGE)
-
-    def _large_frame(self, entry: int, shift: int) -> int:
-        if self._format is _32_BIT:  # PSE-36: bits 13 to 20 are bits 32 to 39
-            return entry & 0xFFC0_0000 | (entry >> 13 & 0xFF) << 32
-        return entry & _FRAME & -(1 << shift)
+        entries = level.entries.unpack(self._memory.read(Gpa(gpa), size))
+        return [(i, entry) for i, entry in enumerate(entries) if entry & EntryBits.P]
 
     def _in_ram(self, linear: int, gpa: int, size: int) -> Iterator[Range]:
-        top = self._format.shifts[0] + 9
-        if self._format.shifts[0] > 30 and linear >> top - 1 & 1:  # canonical addresses
-            linear |= -(1 << top) & (1 << 64) - 1
+        linear = canonical(linear, self._controls)
         for region in self._memory.regions:
             start, end = max(gpa, region.gpa), min(gpa + size, region.end)
             if start < end:
                 yield Range(linear + start - gpa, start, end - start)
+
+
+class _Level(NamedTuple):
+    """How the tables of a level are packed, and which bits of their entries must be clear."""
+
+    step: Step
+    entries: struct.Struct
+    reserved_of_table: int
+    reserved_of_page: int
 
 
 def _runs(entries: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int, int]]:
@@ -162,11 +152,11 @@ def _runs(entries: list[tuple[int, int]], end: int) -> Iterator[tuple[int, int, 
     """
     first = frame = pages = 0
     for number, entry in entries:
-        if pages and number == first + pages and entry & _FRAME == frame + (pages << 12):
+        if pages and number == first + pages and entry & FRAME == frame + (pages << 12):
             pages += 1
-        elif entry & _FRAME < end:
+        elif entry & FRAME < end:
             if pages:
                 yield first, frame, pages
-            first, frame, pages = number, entry & _FRAME, 1
+            first, frame, pages = number, entry & FRAME, 1
     if pages:
         yield first, frame, pages

@@ -6,13 +6,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from pykvm._shim import lib
 from pykvm.debug.debugregs import DR6_BITS, DR6_BS, hit_owners
+from pykvm.debug.stepping import Stepping, linear_pc
 from pykvm.errors import PykvmError
 from pykvm.kvm.exits import Debug
-from pykvm.kvm.runloop import INTERRUPTED
-from pykvm.kvm.state import DebugControl, DebugRegs, EventFlag, MpState
-from pykvm.x86 import Cr0, Efer, Rflags
+from pykvm.kvm.state import DebugControl, DebugRegs, MpState
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,18 +18,8 @@ if TYPE_CHECKING:
     from pykvm.cpu.kvm import KvmCpu
     from pykvm.debug.plan import Plan
     from pykvm.debug.points import Point
-    from pykvm.kvm.registers import Regs, Sregs
 
 _DB, _BP = 1, 3
-_DEBUG: int = lib.KVM_EXIT_DEBUG
-_ACCESSES: tuple[int, ...] = (
-    lib.KVM_EXIT_IO,
-    lib.KVM_EXIT_MMIO,
-    lib.KVM_EXIT_X86_RDMSR,
-    lib.KVM_EXIT_X86_WRMSR,
-)
-"""Exits in the middle of an instruction."""
-
 _DR6_CLEAR = 0xFFFF0FF0
 _HLT = b"\xf4"
 
@@ -63,16 +51,16 @@ class Traced:
         self.index = cpu.index
         self.hit: Hit | None = None
         self._plan = plan
-        self._step = False
+        self._step = self._sleeps = False
         self._lifted: Collection[Point] = ()
         self._owners: tuple[Point | int | None, ...] = ()
-        self._in_access = False
+        self._stepping = Stepping(cpu, plan.facilities, has_apics=plan.has_apics, arm=self._arm)
         cpu.on_trap = self._on_trap
 
     def release(self) -> None:
         """Let the processor run as if it had never been debugged."""
         self.cpu.on_trap = None
-        self._single_step(on=False)
+        self._stepping.end()
         # the machine may be closed already
         with suppress(PykvmError):
             self.cpu.vcpu.set_guest_debug(0)
@@ -104,8 +92,10 @@ class Traced:
         """
         self._step, self._lifted = step, lifted
         self.hit = None
-        self._single_step(on=step or self._plan.by_steps)
-        if step or self._plan.by_steps:
+        if not (step or self._plan.by_steps):
+            self._stepping.end()
+        else:
+            self._stepping.begin()
             halted_at = self._halt(self.pc)
             if halted_at is not None:
                 self.hit = self._after_halt(halted_at)
@@ -115,7 +105,7 @@ class Traced:
         """Finish what it was in the middle of when it stopped, and note where that has led it."""
         if self.hit is None:
             self.cpu.finish_access()
-        if self._in_access:
+        if self._stepping.in_access:
             self._on_trap()
         if self.hit is not None:
             self.hit = self.hit._replace(address=self.pc)
@@ -129,15 +119,12 @@ class Traced:
             self.hit = Hit("breakpoint", self.pc, point)
 
     def _arm(self, inject: DebugControl | None = None) -> None:
-        """Tell KVM; after each step anew, as POPF and IRET load a TF of their own.
-
-        Also because KVM forgets the step of a processor whose RIP was set since.
-        """
+        """Tell KVM what shall stop it; after each step anew."""
         plan, vcpu = self._plan, self.cpu.vcpu
         control = DebugControl.ENABLE
         if self._step or plan.by_steps:
             control |= DebugControl.SINGLESTEP
-        if self._step:
+        if self._step and not self._sleeps:  # else what wakes it could not come in
             control |= plan.facilities.block_irq
         if plan.patches:
             control |= DebugControl.USE_SW_BP
@@ -152,35 +139,10 @@ class Traced:
             control |= inject
         vcpu.set_guest_debug(0 if control is DebugControl.ENABLE else control, registers)
 
-    def _single_step(self, *, on: bool) -> None:
-        """Have every access of the guest end where it is complete, or where it is left to Python.
-
-        KVM's emulator forgets the step when an instruction leaves the guest in its middle
-        (`x86_emulate_instruction` looks at what is to be stepped only where it goes on by
-        itself), and the next instruction would be done, too.
-        """
-        cpu = self.cpu
-        cpu.enter = self._enter if on else None
-        cpu.loop.use_routes(not on)
-        self._in_access = False
-
-    def _enter(self) -> int:
-        """As `RunLoop.enter`; KVM_EXIT_DEBUG also where an access is complete."""
-        if self._in_access:
-            self.cpu.loop.kick()
-        reason = self.cpu.loop.enter()
-        if reason == INTERRUPTED:
-            if self._in_access:
-                return _DEBUG
-            # INIT takes the step away, too
-            self._arm()
-        self._in_access = reason in _ACCESSES
-        return reason
-
     def _on_trap(self) -> bool:
         """Whether what it met is the debugger's affair; if it is the guest's, it gets it."""
-        if self._in_access:
-            self._in_access = False
+        if self._stepping.in_access:
+            self._stepping.in_access = False
             exit = Debug(exception=_DB, pc=self.pc, dr6=DR6_BS, dr7=0)
         else:
             last = self.cpu.vcpu.last_exit()
@@ -197,6 +159,7 @@ class Traced:
         return None
 
     def _debug(self, exit: Debug) -> Hit | None:
+        self._sleeps = False
         changed = self._plan.values.changed(self.index)
         met = hit_owners(self._owners, exit.dr6)
         points = [owner for owner in met if not isinstance(owner, int)]
@@ -236,7 +199,7 @@ class Traced:
         self._arm(DebugControl.INJECT_DB)
 
     def _halt(self, pc: int) -> int | None:
-        """Do HLT for a host that would run over it: go behind it, and halt there.
+        """Do the instruction at `pc` for the host if it is an HLT that it would run over.
 
         Args:
             pc: the linear address of the next instruction.
@@ -244,36 +207,20 @@ class Traced:
         Returns:
             the linear address behind it; None where it is another instruction, or the host's.
         """
-        plan, vcpu = self._plan, self.cpu.vcpu
-        if plan.facilities.halts_in_step:
+        plan = self._plan
+        if plan.facilities.halts_in_step:  # the others' code need not be read for it
             return None
         gpa = plan.linear.gpa(self.index, pc)
-        if gpa is None or plan.linear.read_physical(gpa, 1) != _HLT or not self.is_runnable:
+        if gpa is None or plan.linear.read_physical(gpa, 1) != _HLT:
             return None
-        regs, sregs = vcpu.get_regs(), vcpu.get_sregs()
-        # ring 3 is not let do it (SDM vol. 2A, HLT)
-        if sregs.cr0 & Cr0.PE and (sregs.ss.dpl or regs.rflags & Rflags.VM):
-            return None
-        regs.rip += 1
-        vcpu.set_regs(regs)
-        if plan.has_apics:
-            # the shadow of STI is over with the instruction that it was for
-            events = replace(vcpu.get_vcpu_events(), interrupt_shadow=0, flags=EventFlag.SHADOW)
-            vcpu.set_vcpu_events(events)
-            vcpu.set_mp_state(MpState.HALTED)
-        return linear_pc(regs, sregs)
+        return self._stepping.do_halt()
 
     def _after_halt(self, pc: int) -> Hit | None:
         if not self._plan.has_apics:
-            return Hit("halted", pc)
+            self._sleeps = self.cpu.halt()
+            if not self._sleeps:
+                return Hit("halted", pc)
         if self._step:
             return Hit("step", pc)
         self._arm()
         return None
-
-
-def linear_pc(regs: Regs, sregs: Sregs) -> int:
-    """CS:RIP as a linear address (SDM vol. 3A, 3.4)."""
-    if sregs.efer & Efer.LMA and sregs.cs.l:
-        return regs.rip
-    return (sregs.cs.base + regs.rip) & 0xFFFF_FFFF

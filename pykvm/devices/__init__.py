@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pykvm.devices.acpi_pm import AcpiPm
     from pykvm.devices.byte_overlay import ByteOverlay
     from pykvm.devices.cmos import Cmos
+    from pykvm.devices.crtc import Crtc
     from pykvm.devices.debug_exit import DebugExit, exit_status
     from pykvm.devices.debugcon import Debugcon
     from pykvm.devices.fw_cfg import FwCfg
@@ -34,6 +35,7 @@ __all__ = [
     "BufferSink",
     "ByteOverlay",
     "Cmos",
+    "Crtc",
     "DebugExit",
     "Debugcon",
     "FdSink",
@@ -57,6 +59,7 @@ _HOMES = {
     "AcpiPm": "acpi_pm",
     "ByteOverlay": "byte_overlay",
     "Cmos": "cmos",
+    "Crtc": "crtc",
     "DebugExit": "debug_exit",
     "exit_status": "debug_exit",
     "Debugcon": "debugcon",

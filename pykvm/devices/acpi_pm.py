@@ -94,16 +94,6 @@ class AcpiPm(Device):
             self._status |= TMR
         self._drive()
 
-    def next_event(self) -> int | None:
-        """When, on the clock, `poll` will next raise the interrupt; None if never by itself.
-
-        Only the timer's overflow comes by itself, every 2.3 s, and only to a guest that asks.
-        """
-        if not self._enable & TMR or self._status & TMR:
-            return None
-        ticks = (self._half_turns + 1) << (TIMER_BITS - 1)
-        return self._start - (-ticks * NS // HZ)
-
     def read(self, offset: int, size: int) -> int:
         """Bytes of the registers; those between and behind them read 0."""
         self.poll()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pykvm.bus import Device
 from pykvm.devices.rtc_calendar import UNIX_EPOCH, Moment, advance, alarm_within
 from pykvm.irq import IrqLine
+from pykvm.layout import KIB, MIB
 
 INDEX = 0
 DATA = 1
@@ -263,10 +264,6 @@ class Cmos(Device):
         elif register == CENTURY:
             number = number * 100 + moment.year % 100
         return moment._replace(**{_FIELDS[register]: number})
-
-
-KIB = 1 << 10
-MIB = 1 << 20
 
 
 def store_memory_size(ram: bytearray, below_4g: int, above_4g: int) -> None:

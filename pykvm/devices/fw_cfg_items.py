@@ -41,8 +41,6 @@ _COUNT = struct.Struct(">I")
 _ENTRY = struct.Struct(">IHH56s")
 _E820_ENTRY = struct.Struct("<QQI")
 
-E820_RAM = 1
-E820_RESERVED = 2
 
 Written = Callable[[bytes], None]
 
@@ -140,7 +138,7 @@ def e820_file(ranges: Iterable[tuple[int, int, int]]) -> bytes:
     """The content of "etc/e820": what firmware is to know of memory.
 
     Args:
-        ranges: (start, length, type) each, in bytes; the type is `E820_RAM` or `E820_RESERVED`,
-            as in the ACPI specification's table of address range types.
+        ranges: (start, length, type) each, in bytes; the type is as in the ACPI specification's
+            table of address range types: 1 is RAM, 2 reserved.
     """
     return b"".join(_E820_ENTRY.pack(*entry) for entry in ranges)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from pykvm.bus import Device
 from pykvm.devices import ioapic_entry as rte
 from pykvm.irq import IrqLine
+from pykvm.x86 import is_unmaskable
 
 PINS = 24
 LENGTH = 0x1000
@@ -118,7 +119,7 @@ class IoApic(Device):
 
     def may_send_unmaskable(self) -> bool:
         """Whether some pin would send what RFLAGS.IF does not hold back: SMI, NMI or INIT."""
-        return any(not entry & rte.MASKED and rte.is_unmaskable(entry) for entry in self._table)
+        return any(is_unmaskable(entry) for entry in self._table)
 
     def reset(self) -> None:
         """Be as after power-on: every pin masked.  The lines keep their levels."""

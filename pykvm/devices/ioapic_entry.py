@@ -64,11 +64,6 @@ def is_level(entry: int) -> bool:
     return bool(entry & LEVEL) and delivery_mode(entry) in _WITH_VECTOR
 
 
-def is_unmaskable(entry: int) -> bool:
-    """Whether the entry delivers SMI, NMI or INIT, which RFLAGS.IF does not hold back."""
-    return delivery_mode(entry) in (SMI, NMI, INIT)
-
-
 def message(entry: int) -> Message | None:
     """What the entry sends.
 

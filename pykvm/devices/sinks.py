@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from pykvm.errors import SinkError
+from pykvm.errors import ReaderGoneError, SinkError
 
 
 class Sink(Protocol):
@@ -74,7 +74,8 @@ class FdSink:
         """Write all of `data`, in as many parts as the descriptor wants.
 
         Raises:
-            SinkError: the disk is full, the reader has gone, or another error of write(2).
+            ReaderGoneError: nobody reads it any more.
+            SinkError: the disk is full, or another error of write(2).
         """
         rest = memoryview(data)
         while rest:
@@ -82,6 +83,8 @@ class FdSink:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:
                 self._wait()
+            except BrokenPipeError as error:
+                raise ReaderGoneError(f"cannot write to {self._name}: {error.strerror}") from error
             except OSError as error:
                 raise SinkError(f"cannot write to {self._name}: {error.strerror}") from error
 

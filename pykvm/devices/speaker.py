@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from pykvm.bus import Device
+from pykvm.x86 import PIT_HZ, PIT_LARGEST
 
 TIM_CNT2_EN = 1 << 0
 SPKR_DAT_EN = 1 << 1
@@ -17,11 +18,9 @@ TMR2_OUT_STS = 1 << 5
 WRITABLE = 0x0F
 """With the two bits that mask NMIs from SERR# and IOCHK#, which never come."""
 
-PIT_HZ = 1_193_182
 REFRESH_DIVISOR = 18
 """Timer 1 asks for a memory refresh every 15 us; REF_TOGGLE changes each time."""
 
-TIMER2_DIVISOR = 1 << 16
 NS = 1_000_000_000
 
 
@@ -51,6 +50,10 @@ class Speaker(Device):
         self._latch = 0
         self._gate_rose = 0
 
+    def reset(self) -> None:
+        """Be as after power-on: silent, the gate low."""
+        self.write(0, 1, 0)
+
     @property
     def sounding(self) -> bool:
         """Whether timer 2's square wave reaches the speaker."""
@@ -76,4 +79,4 @@ class Speaker(Device):
         if not self._latch & TIM_CNT2_EN:
             return True
         ticks = (now - self._gate_rose) * PIT_HZ // NS
-        return ticks % TIMER2_DIVISOR < TIMER2_DIVISOR // 2
+        return ticks % PIT_LARGEST < PIT_LARGEST // 2

@@ -137,7 +137,9 @@ class Door:
         self._listener = listener
         listener.setblocking(False)
         self.client: Client | None = None
-        self._refused: deque[socket.socket] = deque()
+        self._refused: dict[socket.socket, bool] = {}
+        """Those that may not come in, the first one first, and whether each was told so."""
+
         self._bell, self._bell_rope = socket.socketpair()
         for end in (self._bell, self._bell_rope):
             end.setblocking(False)
@@ -186,23 +188,30 @@ class Door:
             self.client = Client(connection)
             return
         connection.setblocking(False)
-        self._refused.append(connection)
+        self._refused[connection] = False
         if len(self._refused) > MOST_REFUSED:
-            self._refused.popleft().close()
+            self._forget(next(iter(self._refused)))
 
     def _refuse(self, connection: socket.socket) -> None:
         """Answer the first packet of one that may not come in, and wait until it has gone.
 
-        One that finds itself cut off before it has said anything would not read why.
+        One that finds itself cut off while it still has something to say, if only that it has
+        understood, would not read why.
         """
         try:
-            if connection.recv(CHUNK):
+            data = connection.recv(CHUNK)
+            # a lone acknowledgement, of nothing, comes before the first packet
+            if b"#" in data and not self._refused[connection]:
+                self._refused[connection] = True
                 connection.send(BUSY)
                 connection.shutdown(socket.SHUT_WR)
-                return
-        except OSError:  # told already, or gone
-            pass
-        self._refused.remove(connection)
+        except OSError:
+            data = b""
+        if not data:
+            self._forget(connection)
+
+    def _forget(self, connection: socket.socket) -> None:
+        del self._refused[connection]
         connection.close()
 
     def show_out(self) -> None:

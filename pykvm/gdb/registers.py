@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.gdb.packets import EINVAL, PacketError
 from pykvm.gdb.x87 import abridged_tags, full_tags
-from pykvm.x86 import Cr0, Efer, Rflags, Segment, real_segment
+from pykvm.x86 import Cr0, Rflags, Segment, code_bits, real_segment
 
 if TYPE_CHECKING:
     from pykvm.kvm.registers import Regs, Sregs
@@ -68,8 +68,8 @@ class State:
     @property
     def code_base(self) -> int:
         """What makes IP a linear address: CS.base, but in 64-bit code (SDM vol. 3A, 3.4.4)."""
-        is_64_bit = self.sregs.efer & Efer.LMA and self.sregs.cs.l
-        return 0 if is_64_bit else self.sregs.cs.base
+        cs = self.sregs.cs
+        return 0 if code_bits(cs, self.sregs.efer) == 64 else cs.base
 
     @property
     def loads_segments_as_real_mode(self) -> bool:

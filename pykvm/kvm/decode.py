@@ -60,6 +60,11 @@ def reason_name(reason: int) -> str:
     return f"KVM_EXIT_{REASONS[reason]}" if reason < len(REASONS) else f"exit reason {reason}"
 
 
+def exit_name(reason: int) -> str:
+    """The same without the KVM_EXIT_ that is before them all: "HLT"."""
+    return REASONS[reason] if reason < len(REASONS) else f"reason {reason}"
+
+
 def decode(run: Any, size: int) -> exits.Exit:
     """The exit that a run page holds.
 

@@ -12,6 +12,7 @@ from pykvm._shim import ffi, lib
 from pykvm.kvm import ioctl
 from pykvm.kvm.structs import load, store
 from pykvm.kvm.vm import Vm
+from pykvm.x86 import is_unmaskable
 
 if TYPE_CHECKING:
     from pykvm.kvm.chipstate import Chip, IoapicState, PicState, PitState
@@ -85,14 +86,6 @@ class IrqChip:
         irqchip = _irqchip(chip)
         ioctl.call(self.vm.fd, "KVM_GET_IRQCHIP", irqchip)
         return irqchip
-
-
-def is_unmaskable(entry: int) -> bool:
-    """Whether an IOAPIC's or local vector table's entry delivers NMI, SMI or INIT.
-
-    Both have the delivery mode in bits 8 to 10 and the mask in bit 16 (SDM vol. 3A, 11.5.1).
-    """
-    return not entry >> 16 & 1 and entry >> 8 & 7 in (2, 4, 5)
 
 
 def _irqchip(chip: int) -> Any:

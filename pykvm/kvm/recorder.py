@@ -11,16 +11,15 @@ A record is one KVM_RUN, so what KVM handles itself, and writes that it coalesce
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pykvm._shim import ffi, lib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pykvm.kvm.vcpu import Vcpu
-
-T = TypeVar("T")
 
 _RECORD = struct.Struct("<6QIIHHB?BB")
 assert _RECORD.size == ffi.sizeof("struct shim_record")
@@ -36,7 +35,7 @@ class Record(NamedTuple):
     """One KVM_RUN.
 
     Userspace had the processor from `left` to the next record's `entered`, of which the ticks
-    in the next record's `paused` went into `Recorder.on_records` and `on_debug`.
+    in the next record's `paused` were spent in `Recorder.on_records` and `Recorder.aside`.
     """
 
     entered: int
@@ -44,7 +43,7 @@ class Record(NamedTuple):
     left: int
     """The same just behind it."""
     paused: int
-    """Ticks that the recorder's own callbacks took between the record before and `entered`."""
+    """Ticks between the record before and `entered` that were the recorder's, not userspace's."""
     address: int
     """A port, a guest-physical address or an MSR's number; for a DEBUG exit a linear address."""
     value: int
@@ -84,9 +83,6 @@ class Recorder:
     Attributes:
         lost: how many records were overwritten before `take` came to them.
         has_rip: whether the host shares RIP (KVM_CAP_SYNC_REGS); known once it is at work.
-        on_debug: called on that thread for each KVM_EXIT_DEBUG, instead of handing it to who runs
-            the loop; it returns None to have the guest go on, or what `RunLoop.enter` shall
-            return.  None, as at first, for nobody.
 
     Raises:
         ValueError: `entries` is less than 1.
@@ -112,7 +108,6 @@ class Recorder:
         self._vcpu: Vcpu | None = None
         self._loop: Any = None
         self.lost = 0
-        self.on_debug: Callable[[], int | None] | None = None
 
     @property
     def has_rip(self) -> bool:
@@ -153,24 +148,25 @@ class Recorder:
         self._vcpu = self._loop = None
 
     def enter(self) -> int:
-        """As `shim_run`, with the callbacks in between.  For `RunLoop.enter`."""
+        """As `shim_run`, with `on_records` called in between.  For `RunLoop.enter`."""
         loop = self._loop  # a callback may take the recorder away
         while True:
             reason: int = lib.shim_run(loop)
-            if reason == lib.KVM_EXIT_DEBUG and self.on_debug is not None:
-                told = self._call(self.on_debug)
-                if told is None:
-                    continue
-                return told
             if reason in (lib.SHIM_RECORDS, lib.SHIM_INTERRUPTED):
-                self._call(self.flush)
+                with self.aside():
+                    self.flush()
             if reason != lib.SHIM_RECORDS:
                 return reason
 
-    def _call(self, callback: Callable[[], T]) -> T:
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is done within counts as `Record.paused`, not as userspace's time.
+
+        On the thread that runs the vCPU, outside of KVM_RUN.
+        """
         start = lib.shim_tsc()
         try:
-            return callback()
+            yield
         finally:
             self._c.paused += lib.shim_tsc() - start
 

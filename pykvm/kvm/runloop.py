@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
@@ -15,6 +16,7 @@ from pykvm.errors import KvmIoctlError, PykvmError
 from pykvm.named import NamedTuple
 
 if TYPE_CHECKING:
+    from pykvm.kvm.meter import Meter
     from pykvm.kvm.recorder import Recorder
     from pykvm.kvm.routes import Routes
     from pykvm.kvm.vcpu import Vcpu
@@ -30,7 +32,10 @@ PORTS = 1 << 16
 
 _HEADER = struct.Struct("<QIBB2x")
 assert _HEADER.size == ffi.sizeof("struct shim_event")
+_EXIT = struct.Struct("=4x?BHIIQQ8x")
+assert _EXIT.size == ffi.sizeof("struct shim_exit")
 
+_run = lib.shim_run  # looked up once, not at each exit
 _initialised = lib.shim_init()
 if _initialised < 0:
     raise OSError(-_initialised, "cannot install the kick signal's handler")
@@ -60,6 +65,10 @@ class RunLoop:
     Attributes:
         budget_cell: the `uint64_t *` that `budget` is kept in.
         recorder: who records the exits; None, as at first, for nobody.
+        access: called after `enter`, what the last I/O or MMIO exit is, at once: is_write, size,
+            offset of its data in `page`, count, how many bytes were posted before, address, value
+            of a write's first element.
+        page: the run page, writable; it dangles once the vCPU is closed.
         exit: the `struct shim_exit` of the last I/O or MMIO exit: is_write, size, count,
             address, data (size * count bytes, writable for reads).
     """
@@ -89,7 +98,12 @@ class RunLoop:
         self._c.budget = self.budget_cell
         self._c.timed = timed
         self.recorder: Recorder | None = None
+        self._meter: Meter | None = None
         self.exit: Any = self._c.exit
+        self.page: Any = ffi.buffer(vcpu.page.run, vcpu.page.size)
+        self.access: Callable[[], tuple[bool, int, int, int, int, int, int]] = partial(
+            _EXIT.unpack_from, ffi.buffer(ffi.addressof(self._c, "exit"))
+        )
 
     def enter(self) -> int:
         """Run until something is Python's; the GIL is free meanwhile.
@@ -104,7 +118,7 @@ class RunLoop:
         """
         if self._vcpu.fd < 0:
             raise ValueError("the vCPU is closed")
-        reason: int = lib.shim_run(self._c) if self.recorder is None else self.recorder.enter()
+        reason: int = _run(self._c) if self.recorder is None else self.recorder.enter()
         if reason < 0:
             raise KvmIoctlError("KVM_RUN", -reason)
         return reason
@@ -191,6 +205,14 @@ class RunLoop:
             recorder.attach(self._vcpu, self._c)
             self.recorder = recorder
 
+    def measure(self, meter: Meter | None) -> None:
+        """Measure all exits from now on with `meter`; None ends that.
+
+        While no thread is in `enter`.
+        """
+        self._meter = meter  # C has but a pointer to it
+        self._c.meter = ffi.NULL if meter is None else meter.cdata
+
     @property
     def inside_ns(self) -> int:
         """Time spent in the guest and the kernel so far, in ns (0 unless `timed`)."""
@@ -208,6 +230,7 @@ class RunLoop:
         return {port: n for port, n in enumerate(counts) if n}
 
     def close(self) -> None:
-        """Take timer and recorder away; the vCPU itself stays open."""
+        """Take timer, recorder and meter away; the vCPU itself stays open."""
         self.stop_timer()
         self.record(None)
+        self.measure(None)

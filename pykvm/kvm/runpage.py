@@ -86,8 +86,15 @@ class RunPage:
 
     @property
     def ready_for_interrupt_injection(self) -> bool:
-        """Whether the guest can take an interrupt from `Vcpu.interrupt` now."""
+        """Whether the guest could take an interrupt from `Vcpu.interrupt` at the last exit.
+
+        One that is given is not noted here: set it to False then.
+        """
         return bool(self.run.ready_for_interrupt_injection)
+
+    @ready_for_interrupt_injection.setter
+    def ready_for_interrupt_injection(self, ready: bool) -> None:
+        self.run.ready_for_interrupt_injection = ready
 
     @property
     def if_flag(self) -> bool:

@@ -46,6 +46,17 @@ class Event(NamedTuple):
         return self.record.left - self.record.entered
 
 
+def time_outside(record: Record, following: Record) -> int:
+    """Ticks that userspace had an exit, without the recorder's own.
+
+    Args:
+        record: the exit.
+        following: its vCPU's next record.
+    """
+    # of another processor's TSC, where a vCPU's thread has moved, it may be behind
+    return max(following.entered - record.left - following.paused, 0)
+
+
 class Pairing:
     """Completes the events of one vCPU with the time that userspace had each.
 
@@ -61,9 +72,8 @@ class Pairing:
         if before is None:
             return None
         record = event.record
-        outside = record.entered - before.record.left - record.paused
-        # ticks of another processor's TSC, where a vCPU's thread has moved, may be behind
-        return before._replace(outside=max(outside, 0), tracing=record.paused)
+        outside = time_outside(before.record, record)
+        return before._replace(outside=outside, tracing=record.paused)
 
     def end(self) -> Event | None:
         """The last one, which nothing followed."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pykvm._shim import lib
 from pykvm.kvm.decode import reason_name
 from pykvm.trace import words
+from pykvm.trace.form import Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from pykvm.kvm.recorder import Record
-    from pykvm.kvm.tsc import TscClock
     from pykvm.trace.event import Event
 
 _ADDRESS_NAMES = {
@@ -25,37 +24,18 @@ _ADDRESS_NAMES = {
 }
 
 
-class JsonLines:
-    """An object a line, each of the same form (docs/trace.md lists the members).
-
-    Args:
-        clock: how fast the TSC ticks.
-        zero: the TSC at time 0.
-        device: tells which device an access is for.
-    """
-
-    def __init__(self, clock: TscClock, zero: int, device: Callable[[Record], str | None]) -> None:
-        self._clock = clock
-        self._zero = zero
-        self._device = device
-
-    def begin(self) -> str:
-        """Nothing."""
-        return ""
+class JsonLines(Timed):
+    """An object a line, each of the same form (docs/trace.md lists the members)."""
 
     def events(self, events: Iterable[Event]) -> str:
         """Lines."""
         return "".join(f"{json.dumps(self._members(event))}\n" for event in events)
 
-    def end(self) -> str:
-        """Nothing."""
-        return ""
-
     def _members(self, event: Event) -> dict[str, Any]:
         ns = self._clock.ns
         record = event.record
         members: dict[str, Any] = {
-            "time_ns": ns(record.left - self._zero),
+            "time_ns": self._time(record.left),
             "vcpu": record.vcpu,
             "exit": reason_name(record.reason),
             "inside_ns": ns(event.inside),

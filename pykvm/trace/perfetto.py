@@ -9,38 +9,33 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pykvm.kvm.decode import exit_name
 from pykvm.kvm.recorder import INTR
 from pykvm.trace import words
+from pykvm.trace.form import Timed
 from pykvm.trace.jsonl import access_members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from pykvm.kvm.recorder import Record
     from pykvm.kvm.tsc import TscClock
     from pykvm.trace.event import Event
+    from pykvm.trace.form import Devices
 
 PROCESS = 1
 INSIDE = "guest + KVM"
 
 
-class Perfetto:
+class Perfetto(Timed):
     """A track a vCPU, on which slices follow each other: in the guest or the kernel, in C or
     Python, in the tracer.
 
     A slice in KVM_RUN is one: from outside nobody sees when KVM left the guest, nor whether that
     halted meanwhile.
-
-    Args:
-        clock: how fast the TSC ticks.
-        zero: the TSC at time 0.
-        device: tells which device an access is for.
     """
 
-    def __init__(self, clock: TscClock, zero: int, device: Callable[[Record], str | None]) -> None:
-        self._clock = clock
-        self._zero = zero
-        self._device = device
+    def __init__(self, clock: TscClock, zero: int, device: Devices) -> None:
+        super().__init__(clock, zero, device)
         self._named: set[int] = set()
         self._separator = "\n"
 
@@ -67,7 +62,7 @@ class Perfetto:
         if record.vcpu not in self._named:
             yield from self._name_track(record.vcpu)
         yield self._slice(record.vcpu, INSIDE, "inside", record.entered, record.left)
-        what = words.access(record) if record.size else words.exit_name(record.reason)
+        what = words.access(record) if record.size else exit_name(record.reason)
         name = "tick" if record.reason == INTR else f"{words.handler(record)}: {what}"
         args = access_members(event, self._device(record))
         if event.outside is None:
@@ -92,13 +87,13 @@ class Perfetto:
 
     def _mark(self, vcpu: int, name: str, at: int, args: dict[str, Any]) -> dict[str, Any]:
         """The exit after which a vCPU was not entered again: nothing says how long it took."""
-        ts = self._clock.ns(at - self._zero) / 1000
+        ts = self._time(at) / 1000
         what = {"name": name, "cat": "end", "ph": "i", "s": "t"}
         return {**what, "ts": ts, "pid": PROCESS, "tid": vcpu, "args": args}
 
     def _slice(self, vcpu: int, name: str, category: str, start: int, end: int) -> dict[str, Any]:
         # both ends are rounded, so that slices that touch do not overlap
-        start_ns, end_ns = self._clock.ns(start - self._zero), self._clock.ns(end - self._zero)
+        start_ns, end_ns = self._time(start), self._time(end)
         return {
             "name": name,
             "cat": category,

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pykvm.kvm.state import DebugControl, MpState
+from pykvm._shim import lib
+from pykvm.debug.stepping import DEBUG, Stepping, linear_pc
+from pykvm.errors import PykvmError
+from pykvm.kvm.recorder import Record
+from pykvm.kvm.state import DebugControl
+from pykvm.trace.event import Event
+from pykvm.x86 import code_bits, linear_ip
 
 if TYPE_CHECKING:
-    from pykvm.kvm.recorder import Record
-    from pykvm.kvm.vcpu import Vcpu
-    from pykvm.trace.event import Place
+    from collections.abc import Callable
+
+    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.debug.facilities import Facilities
+    from pykvm.kvm.recorder import Recorder
+    from pykvm.kvm.registers import Regs
     from pykvm.trace.locator import Locator
 
+_HLT: int = lib.KVM_EXIT_HLT
 _NAMES = (
     *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
     *(f"r{i}" for i in range(8, 16)),
@@ -25,57 +36,134 @@ class Stepper:
     The instruction of a step is the one that stood at RIP before.  Where an interrupt came instead,
     the next step is in its handler.
 
-    Some hosts step over HLT without halting (the probe `single_step_hlt`): that is made up for.
-
     Args:
-        vcpu: it; no thread runs it just now.
+        cpu: the processor; no thread runs it just now.
+        recorder: at work for it.
         locator: finds its instructions.
-        has_apic: whether it has a local APIC in the kernel, where it sleeps.
+        facilities: what the host does.
+        has_apics: whether a processor that halts sleeps in the kernel.
+        tell: takes events, in order.
     """
 
-    def __init__(self, vcpu: Vcpu, locator: Locator, *, has_apic: bool) -> None:
-        self._vcpu = vcpu
+    def __init__(
+        self,
+        cpu: KvmCpu,
+        recorder: Recorder,
+        locator: Locator,
+        facilities: Facilities,
+        *,
+        has_apics: bool,
+        tell: Callable[[list[Event]], None],
+    ) -> None:
+        self._cpu = cpu
+        self._recorder = recorder
         self._locator = locator
-        self._has_apic = has_apic
-        self._before = self._registers()
-        self._next: Place | None = None
-        sregs = vcpu.get_sregs()
-        is_64 = bool(sregs.cs.l and sregs.efer & 1 << 10)
-        rip = vcpu.get_regs().rip
-        linear = rip if is_64 else (sregs.cs.base + rip) & 0xFFFF_FFFF
-        self._next = locator.at(linear, 64 if is_64 else 32 if sregs.cs.db else 16)
-        vcpu.set_guest_debug(int(DebugControl.ENABLE | DebugControl.SINGLESTEP))
+        self._has_apics = has_apics
+        self._tell = tell
+        self._completing: list[Record] = []
+        self._last_left = lib.shim_tsc()
+        self._is_on = True
+        self._stepping = Stepping(cpu, facilities, has_apics=has_apics, arm=self._arm)
+        regs, sregs = cpu.vcpu.get_regs(), cpu.vcpu.get_sregs()
+        self._width = code_bits(sregs.cs, sregs.efer)
+        self._before = _values(regs)
+        self._next = locator.at(linear_pc(regs, sregs), self._width)
+        self._arm()
+        self._stepping.begin(self._enter)
 
-    def step(self, record: Record) -> tuple[Place | None, dict[str, int]]:
-        """What the step that a KVM_EXIT_DEBUG ended has done: the instruction, and what changed."""
-        now = self._registers()
-        changes = {name: now[name] for name in _NAMES if now[name] != self._before[name]}
-        done, self._before = self._next, now
-        # the guest has run, and may have written code
-        self._locator.forget()
-        self._next = self._locator.at(record.address, record.code_width)
-        return done, changes
-
-    def halt(self, done: Place | None, record: Record) -> bool:
-        """Have it halt if the step's instruction was HLT and the host has gone on behind it.
-
-        Returns:
-            whether that is the machine's affair, since there is no APIC that could wake it.
-        """
-        if done is None or done.instruction.text != "hlt":
-            return False
-        if record.address != done.instruction.address + 1:
-            return False  # an interrupt has come instead, or woken it
-        if not self._has_apic:
-            return True
-        if self._vcpu.get_mp_state() is MpState.RUNNABLE:
-            self._vcpu.set_mp_state(MpState.HALTED)
-        return False
+    def holds(self, records: list[Record]) -> bool:
+        """Take records that end with a step; False if these do not, and are to be told at once."""
+        if self._stepping.in_access:
+            self._completing += records
+        return self._stepping.in_access
 
     def end(self) -> None:
         """Step no more."""
-        self._vcpu.set_guest_debug(0)
+        self._is_on = False
+        self._stepping.end()
+        # a processor that cannot be told ends up stepping for nobody
+        with suppress(PykvmError):
+            self._cpu.vcpu.set_guest_debug(0)
 
-    def _registers(self) -> dict[str, int]:
-        regs = self._vcpu.get_regs()
-        return {name: getattr(regs, name) for name in _NAMES}
+    def _arm(self) -> None:
+        self._cpu.vcpu.set_guest_debug(int(DebugControl.ENABLE | DebugControl.SINGLESTEP))
+
+    def _enter(self) -> int:
+        """As `RunLoop.enter`, which a step does not leave."""
+        with self._recorder.aside():
+            halts = self._halts()
+        while self._is_on:
+            if halts:
+                return _HLT
+            reason = self._stepping.enter()
+            if reason != DEBUG:
+                return reason
+            with self._recorder.aside():
+                self._on_step()
+                halts = self._halts()
+        return self._cpu.loop.enter()
+
+    def _on_step(self) -> None:
+        *before, last = self._completing + self._recorder.take()
+        self._completing = []
+        self._stepping.in_access = False
+        # the guest has run, and may have written code
+        self._locator.forget()
+        events = [Event(record, place=self._locator.find(record)) for record in before]
+        regs = self._cpu.vcpu.get_regs()
+        last = self._locator.with_segment(last)
+        # of the two kinds of KVM_RUN that complete an instruction only KVM's own is called so
+        last = last._replace(
+            reason=DEBUG, address=linear_ip(regs.rip, last.cs_base, last.code_width)
+        )
+        self._tell([*events, self._step(last, regs)])
+        if self._is_on:
+            self._arm()
+
+    def _step(self, record: Record, regs: Regs) -> Event:
+        """The event of a step that has led to `record.address`."""
+        now = _values(regs)
+        changes = {name: now[name] for name in _NAMES if now[name] != self._before[name]}
+        done, self._before = self._next, now
+        self._next = self._locator.at(record.address, record.code_width)
+        self._width, self._last_left = record.code_width, record.left
+        return Event(record, place=done, changes=changes)
+
+    def _halts(self) -> bool:
+        """Do HLT where the host would run over it; whether that is the machine's affair.
+
+        It is where no APIC could wake the processor.
+        """
+        is_hlt = self._next is not None and self._next.instruction.text == "hlt"
+        if not is_hlt or not self._is_on or self._stepping.in_access:
+            return False
+        behind = self._stepping.do_halt()
+        if behind is None:
+            return False
+        record = _record_of_halt(self._cpu.index, self._last_left, behind, self._width)
+        self._tell([self._step(record, self._cpu.vcpu.get_regs())])
+        return not self._has_apics
+
+
+def _values(regs: Regs) -> dict[str, int]:
+    return {name: getattr(regs, name) for name in _NAMES}
+
+
+def _record_of_halt(vcpu: int, tsc: int, address: int, width: int) -> Record:
+    """A step for which KVM was not entered; what it took is the next one's."""
+    return Record(
+        entered=tsc,
+        left=tsc,
+        paused=0,
+        address=address,
+        value=0,
+        rip=0,
+        cs_base=0,
+        count=0,
+        reason=DEBUG,
+        vcpu=vcpu,
+        size=0,
+        is_write=False,
+        handled=0,
+        code_width=width,
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from pykvm.kvm.decode import REASONS
+from pykvm.kvm.recorder import INTR
 from pykvm.trace import lessons, story_words
 from pykvm.trace.lessons import Lesson
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from pykvm.kvm.journal import Call
     from pykvm.kvm.recorder import Record
-
-INTR = REASONS.index("INTR")
 
 ALIKE = 2
 """How many exits of one instruction are told in full."""

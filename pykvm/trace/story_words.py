@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from pykvm._shim import lib
 from pykvm.kvm.capabilities import name_of as capability_name
-from pykvm.kvm.decode import REASONS, reason_name
+from pykvm.kvm.decode import REASONS, exit_name, reason_name
+from pykvm.kvm.recorder import INTR
+from pykvm.sizes import size_words
+from pykvm.trace import words
 from pykvm.x86 import Cr0, Efer, Rflags
 
 if TYPE_CHECKING:
@@ -15,10 +19,12 @@ if TYPE_CHECKING:
     from pykvm.debug.disasm import Instruction
     from pykvm.kvm.journal import Call
     from pykvm.kvm.recorder import Record
+    from pykvm.trace.form import Devices
 
     Fields = Mapping[str, int | str]
 
-IO, MMIO, INTR = (REASONS.index(name) for name in ("IO", "MMIO", "INTR"))
+IO: int = lib.KVM_EXIT_IO
+MMIO: int = lib.KVM_EXIT_MMIO
 
 NAMED = tuple(
     REASONS.index(name)
@@ -32,7 +38,6 @@ HANDLERS = ("Python", "the C loop", "the C loop", "a device in C")
 """Who answered, by `Record.handled`."""
 
 _DESCRIPTORS = {"system": "kvm", "VM": "vm", "vCPU": "vcpu"}
-_UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 
 
 def duration(ns: int) -> str:
@@ -47,14 +52,6 @@ def duration(ns: int) -> str:
     raise AssertionError("a time has a unit")
 
 
-def size(length: int) -> str:
-    """A number of bytes: "16 MiB", "1 byte"."""
-    for unit, name in _UNITS:
-        if length >= unit and length % unit == 0:
-            return f"{length // unit} {name}"
-    return plural(length, "byte")
-
-
 def plural(count: int, what: str) -> str:
     """A number of things: "1 exit", "2 exits"."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
@@ -65,7 +62,7 @@ def call_text(call: Call) -> str:
     if call.name == "open":
         return f'open("{call.fields.get("path", "")}", O_RDWR)'
     if call.name == "mmap":
-        return f"mmap(vcpu, {size(int(call.fields.get('size', 0)))})"
+        return f"mmap(vcpu, {size_words(int(call.fields.get('size', 0)))})"
     descriptor = _DESCRIPTORS.get(call.kind, "fd")
     value = call.fields.get("value")
     if call.name == "KVM_CHECK_EXTENSION" and isinstance(value, int):
@@ -86,8 +83,8 @@ def _region(f: Fields, _: int) -> str:
     if not length:
         return f"slot {f['slot']} is taken away"
     return (
-        f"slot {f['slot']}: {size(length)} from guest-physical {start:#x} on are this process's "
-        f"memory at {int(f['userspace_addr']):#x}"
+        f"slot {f['slot']}: {size_words(length)} from guest-physical {start:#x} on are this "
+        f"process's memory at {int(f['userspace_addr']):#x}"
     )
 
 
@@ -123,7 +120,7 @@ _WORDS: dict[str, Callable[[Fields, int], str]] = {
     "KVM_SET_GSI_ROUTING": lambda f, _: plural(int(f["nr"]), "route"),
     "KVM_GET_SUPPORTED_CPUID": lambda f, _: plural(int(f["nent"]), "entry").replace("ys", "ies"),
     "KVM_SET_CPUID2": lambda f, _: plural(int(f["nent"]), "entry").replace("ys", "ies"),
-    "KVM_GET_VCPU_MMAP_SIZE": lambda f, length: f"says {size(length)}",
+    "KVM_GET_VCPU_MMAP_SIZE": lambda f, length: f"says {size_words(length)}",
     "KVM_GET_SREGS": _sregs,
     "KVM_SET_SREGS": _sregs,
     "KVM_GET_REGS": _regs,
@@ -158,24 +155,22 @@ def action_word(record: Record, instruction: Instruction | None) -> str:
         return words[1] if words[0] in PREFIXES and len(words) > 1 else words[0]
     if record.reason == INTR:
         return "signal"
-    return reason_name(record.reason).removeprefix("KVM_EXIT_").lower()
+    return exit_name(record.reason).lower()
 
 
-def place_words(record: Record, name_of: Callable[[bool, int], str]) -> str:
+def place_words(record: Record, device: Devices) -> str:
     """Where an access went: "port 0x3f8 (serial port COM1)"."""
-    is_mmio = record.reason == MMIO
-    kind = "guest-physical" if is_mmio else "port"
-    name = name_of(is_mmio, record.address) or "no device"
-    return f"{kind} {record.address:#x} ({name})"
+    kind = "guest-physical" if record.reason == MMIO else "port"
+    return f"{kind} {record.address:#x} ({device(record) or 'no device'})"
 
 
-def exit_words(record: Record, name_of: Callable[[bool, int], str]) -> str:
+def exit_words(record: Record, device: Devices) -> str:
     """What came out of KVM_RUN."""
     reason = reason_name(record.reason)
     if record.reason == INTR:
         return "a signal ends KVM_RUN (EINTR)"
     if record.reason in (IO, MMIO):
-        return f"exit reason {reason}: {access_words(record)} {place_words(record, name_of)}"
+        return f"exit reason {reason}: {access_words(record)} {place_words(record, device)}"
     detail = {
         "KVM_EXIT_INTERNAL_ERROR": f": suberror {record.value}",
         "KVM_EXIT_FAIL_ENTRY": f": hardware reason {record.value:#x}",
@@ -200,17 +195,13 @@ def access_words(record: Record) -> str:
 
 def value_words(record: Record) -> str:
     """A value, with its character if it is sent through a port and may be one: "0x48 'H'"."""
-    shown = f"{record.value:#x}"
-    is_text = record.reason == IO and record.is_write and record.size == 1
-    if is_text and 0x20 < record.value < 0x7F:
-        shown += f" '{chr(record.value)}'"
-    return shown
+    return f"{record.value:#x}{words.character(record) if record.reason == IO else ''}"
 
 
-def handler_words(record: Record, name_of: Callable[[bool, int], str]) -> str:
+def handler_words(record: Record, device: Devices) -> str:
     """Who answered an access, and what."""
     who = HANDLERS[record.handled] if record.handled < len(HANDLERS) else "the C loop"
-    name = name_of(record.reason == MMIO, record.address)
+    name = device(record)
     if record.is_write:
         if record.handled == 1:
             return f"{who} notes it for the device, {name or 'which is none'}"
@@ -222,12 +213,12 @@ def handler_words(record: Record, name_of: Callable[[bool, int], str]) -> str:
     return f"{who} answers {first}{value_words(record)}{alone}"
 
 
-def kind_words(record: Record, name_of: Callable[[bool, int], str]) -> str:
+def kind_words(record: Record, device: Devices) -> str:
     """A record for a summary of many."""
     if record.reason in (IO, MMIO):
         verb = "write to" if record.is_write else "read from"
         who = HANDLERS[record.handled] if record.handled < len(HANDLERS) else "the C loop"
-        return f"{verb} {place_words(record, name_of)}, by {who}"
+        return f"{verb} {place_words(record, device)}, by {who}"
     return "a signal ends KVM_RUN" if record.reason == INTR else reason_name(record.reason)
 
 

@@ -2,82 +2,134 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from pykvm.kvm.decode import exit_name
 from pykvm.trace import words
+from pykvm.trace.form import Timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from pykvm.kvm.recorder import Record
     from pykvm.kvm.tsc import TscClock
     from pykvm.trace.event import Event
+    from pykvm.trace.form import Devices
 
-_LINE = "{:>12} {:>3} {:<8} {:<28} {:<12} {:>13} {:>9} {:<10} {:<10} {}\n"
-HEAD = _LINE.format(
-    "time/us",
-    "cpu",
-    "exit",
-    "what",
-    "device",
-    "guest+KVM/ns",
-    "user/ns",
-    "by",
-    "address",
-    "instruction",
+
+class Layout(NamedTuple):
+    """Which columns there are, and how wide.
+
+    Attributes:
+        columns: a name and a width of each, below 0 for what stands at the left; behind them is
+            the instruction.
+        heads: what is above columns with another head than their name.
+    """
+
+    columns: tuple[tuple[str, int], ...]
+    heads: dict[str, str]
+
+    @property
+    def width(self) -> int:
+        """Where the instruction begins."""
+        return sum(abs(width) + 1 for _, width in self.columns)
+
+    def line(self, cells: dict[str, str], *, width: int | None) -> str:
+        """A line; cut to `width` columns, and each cell to its own, unless that is None."""
+        shown = []
+        for name, room in self.columns:
+            cell = cells[name] if width is None else cells[name][: abs(room)]
+            shown.append(f"{cell:<{-room}}" if room < 0 else f"{cell:>{room}}")
+        text = " ".join([*shown, cells["instruction"]])
+        return text[:width].rstrip() + "\n"
+
+    @property
+    def head(self) -> dict[str, str]:
+        """The cells of the first line."""
+        names = [*(name for name, _ in self.columns), "instruction"]
+        return {name: self.heads.get(name, name) for name in names}
+
+
+FULL = Layout(
+    (
+        ("time/us", 12),
+        ("cpu", 3),
+        ("exit", -8),
+        ("what", -28),
+        ("device", -12),
+        ("guest+KVM/ns", 13),
+        ("user/ns", 9),
+        ("by", -10),
+        ("address", -10),
+    ),
+    {},
+)
+MIDDLE = Layout(tuple(column for column in FULL.columns if column[0] != "device"), {})
+NARROW = Layout(
+    (
+        ("time/us", 9),
+        ("cpu", 3),
+        ("what", -20),
+        ("guest+KVM/ns", 9),
+        ("user/ns", 7),
+        ("address", -8),
+    ),
+    {"guest+KVM/ns": "KVM/ns"},
 )
 
+INSTRUCTION = 18
+"""How much room for the instruction a layout must leave to be chosen."""
 
-class TextFormat:
+
+class TextFormat(Timed):
     """A table, a line an exit.
 
     Args:
-        clock: how fast the TSC ticks.
-        zero: the TSC at time 0.
-        device: tells which device an access is for.
+        clock, zero, device: as for `Timed`.
+        width: how many columns there are; columns are left out and lines cut off to fit.  None
+            for as many as it takes.
     """
 
-    def __init__(self, clock: TscClock, zero: int, device: Callable[[Record], str | None]) -> None:
-        self._clock = clock
-        self._zero = zero
-        self._device = device
+    def __init__(
+        self, clock: TscClock, zero: int, device: Devices, width: int | None = None
+    ) -> None:
+        super().__init__(clock, zero, device)
+        self._width = width
+        self._layout = FULL
+        if width is not None:
+            fitting = (one for one in (FULL, MIDDLE) if one.width + INSTRUCTION <= width)
+            self._layout = next(fitting, NARROW)
 
     def begin(self) -> str:
         """The table's head."""
-        return HEAD
+        return self._layout.line(self._layout.head, width=self._width)
 
     def events(self, events: Iterable[Event]) -> str:
         """Lines."""
-        return "".join(map(self._line, events))
+        return "".join(self._layout.line(self._cells(e), width=self._width) for e in events)
 
     def end(self) -> str:
         """What is below the table: whose word the times are."""
         return f"(TSC at {self._clock.khz / 1000:.3f} MHz by {self._clock.source})\n"
 
-    def _line(self, event: Event) -> str:
+    def _cells(self, event: Event) -> dict[str, str]:
         record, place = event.record, event.place
         ns = self._clock.ns
-        outside = "" if event.outside is None else ns(event.outside)
-        where = "" if place is None else f"{place.instruction.address:08x}"
         text = "" if place is None else place.instruction.text
         if place is not None and place.symbol is not None:
             text = f"{text:<24} <{place.symbol}>"
-        exit, what, by = words.exit_name(record.reason), words.access(record), words.handler(record)
+        exit, what, by = exit_name(record.reason), words.access(record), words.handler(record)
         if event.changes is not None:
             exit, by = "step", ""
             what = words.registers(event.changes, record.code_width)
-        return (
-            _LINE.format(
-                f"{ns(record.left - self._zero) / 1000:.1f}",
-                record.vcpu,
-                exit,
-                what,
-                self._device(record) or "",
-                ns(event.inside),
-                outside,
-                by,
-                where,
-                text,
-            ).rstrip(" \n")
-            + "\n"
-        )
+        return {
+            "time/us": f"{self._time(record.left) / 1000:.1f}",
+            "cpu": str(record.vcpu),
+            "exit": exit,
+            "what": what if what or self._layout is not NARROW else exit,
+            "device": self._device(record) or "",
+            "guest+KVM/ns": str(ns(event.inside)),
+            "user/ns": "" if event.outside is None else str(ns(event.outside)),
+            "by": by,
+            "address": "" if place is None else f"{place.instruction.address:08x}",
+            "instruction": text,
+        }

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
-from pykvm.errors import PykvmError, SinkError
-from pykvm.kvm.recorder import Record, Recorder
+from pykvm.debug.facilities import Facilities
+from pykvm.debug.stepping import refuse_second
+from pykvm.errors import SinkError
+from pykvm.kvm.recorder import Recorder
 from pykvm.trace.event import Event, Pairing
 from pykvm.trace.locator import Locator
-from pykvm.trace.matching import Votes
+from pykvm.trace.matching import Matcher
 from pykvm.trace.merger import Merger
 from pykvm.trace.stepper import Stepper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from pykvm.cpu.kvm import KvmCpu
     from pykvm.debug.symbols import Symbols
     from pykvm.devices.sinks import Sink
+    from pykvm.kvm.recorder import Record
     from pykvm.machine import Machine
+    from pykvm.trace.form import Format
     from pykvm.trace.selection import Selection
-
-_HLT: int = lib.KVM_EXIT_HLT
 
 RING = 8192
 """Records of each vCPU between two looks at them."""
-
-
-class Format(Protocol):
-    """What turns events into text."""
-
-    def begin(self) -> str:
-        """What comes first."""
-
-    def events(self, events: Iterable[Event]) -> str:
-        """The next events."""
-
-    def end(self) -> str:
-        """What comes last."""
 
 
 class Tracer:
@@ -65,6 +53,7 @@ class Tracer:
 
     Raises:
         KvmIoctlError: the host cannot single-step.
+        DebugError: the machine is to be stepped, and debugged or stepped already.
     """
 
     def __init__(
@@ -80,6 +69,8 @@ class Tracer:
         on_limit: Callable[[], None] = lambda: None,
         on_loss: Callable[[SinkError], None] = lambda error: None,
     ) -> None:
+        if steps:
+            refuse_second(machine)
         self._form = form
         self._sink = sink
         self._selection = selection
@@ -90,14 +81,15 @@ class Tracer:
         self._ended = False
         self._lock = threading.Lock()
         self._merger = Merger(len(machine.cpus))
-        votes = Votes()
+        matcher = Matcher()
         self._traced = [
-            _Traced(self, cpu, Locator(cpu.vcpu, machine.memory, symbols, votes))
-            for cpu in machine.cpus
+            _Traced(self, cpu, Locator(cpu.vcpu, machine.memory, symbols, matcher))
+            for cpu in machine.kvm_cpus
         ]
         if steps:
+            facilities = Facilities(machine.vm)
             for traced in self._traced:
-                traced.step(has_apic=machine.irqchip is not None)
+                traced.step(facilities, has_apics=machine.irqchip is not None)
         self._write(form.begin())
 
     @property
@@ -154,29 +146,31 @@ class _Traced:
         self._stepper: Stepper | None = None
         cpu.loop.record(self._recorder)
 
-    def step(self, *, has_apic: bool) -> None:
+    def step(self, facilities: Facilities, *, has_apics: bool) -> None:
         """From now on, each instruction is an event."""
-        self._stepper = Stepper(self._cpu.vcpu, self._locator, has_apic=has_apic)
-        self._recorder.on_debug = self._on_step
+        self._stepper = Stepper(
+            self._cpu,
+            self._recorder,
+            self._locator,
+            facilities,
+            has_apics=has_apics,
+            tell=self._on_step,
+        )
+
+    def _on_step(self, events: list[Event]) -> None:
+        if self._tracer.has_ended:
+            self._end()
+        else:
+            self._add(events)
 
     def _on_records(self, records: list[Record]) -> None:
         if self._tracer.has_ended:
             self._end()
             return
+        if self._stepper is not None and self._stepper.holds(records):
+            return
         self._locator.forget()
         self._add([Event(record, place=self._locator.find(record)) for record in records])
-
-    def _on_step(self) -> int | None:
-        if self._tracer.has_ended:
-            self._end()
-            return None
-        assert self._stepper is not None
-        *before, last = self._recorder.take()
-        self._locator.forget()
-        events = [Event(record, place=self._locator.find(record)) for record in before]
-        place, changes = self._stepper.step(last)
-        self._add([*events, Event(last, place=place, changes=changes)])
-        return _HLT if self._stepper.halt(place, last) else None
 
     def _add(self, events: list[Event]) -> None:
         complete = [done for event in events if (done := self._pairing.add(event)) is not None]
@@ -187,12 +181,12 @@ class _Traced:
     def _end(self) -> None:
         """Trace no more, and let the guest run."""
         if self._stepper is not None:
-            # a processor that cannot be told ends up stepping for nobody
-            with suppress(PykvmError):
-                self._stepper.end()
+            self._stepper.end()
         self._cpu.loop.record(None)
 
     def finish(self) -> None:
+        if self._stepper is not None:
+            self._stepper.end()  # what was not completed will not be
         self._recorder.flush()
         last = self._pairing.end()
         if last is not None:

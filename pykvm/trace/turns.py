@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pykvm.kvm.decode import reason_name
+from pykvm.kvm.decode import exit_name
+from pykvm.kvm.recorder import INTR
 from pykvm.trace import lessons, story_words
-from pykvm.trace.story import INTR, Line, Turn
+from pykvm.trace.event import time_outside
+from pykvm.trace.story import Line, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -14,9 +16,8 @@ if TYPE_CHECKING:
     from pykvm.debug.disasm import Instruction
     from pykvm.kvm.journal import Call
     from pykvm.kvm.recorder import Record
+    from pykvm.trace.form import Devices
     from pykvm.trace.lessons import Lesson
-
-    Namer = Callable[[bool, int], str]
 
 CALLS_TOLD = 4
 """How many ioctls are told between two entries."""
@@ -29,7 +30,7 @@ def tell_turns(
     *,
     ns: Callable[[int], int],
     tick_of: Callable[[Call], int],
-    name_of: Namer,
+    device: Devices,
 ) -> tuple[Turn, ...]:
     """A turn for each record.
 
@@ -39,16 +40,16 @@ def tell_turns(
         calls: ioctls while it ran, in order.
         ns: from ticks to a duration in ns.
         tick_of: when a call began, in ticks.
-        name_of: the device at (whether it is memory-mapped, an address); "" for none.
+        device: tells which device an access is for.
     """
     entries = _next_entries(records)
     between = _calls_between(records, calls, tick_of)
-    teller = _Teller(name_of)
+    teller = _Teller(device)
     turns = []
     for i, record in enumerate(records):
         entry, outside = entries[i], None
         if entry is not None:
-            outside = max(ns(entry.entered - record.left - entry.paused), 0)
+            outside = ns(time_outside(record, entry))
         lines = teller.lines(record, instructions[i], between[i], is_last=entry is None)
         turns.append(
             Turn(
@@ -60,7 +61,7 @@ def tell_turns(
                 outside,
                 tuple(lines),
                 (record.reason, record.is_write, record.address, record.handled, record.rip),
-                story_words.kind_words(record, name_of),
+                story_words.kind_words(record, device),
             )
         )
     return tuple(turns)
@@ -94,8 +95,8 @@ def _calls_between(
 class _Teller:
     """Tells turns in order, and teaches each thing when it first comes."""
 
-    def __init__(self, name_of: Namer) -> None:
-        self._name_of = name_of
+    def __init__(self, device: Devices) -> None:
+        self._device = device
         self._known: set[object] = set()
 
     def lines(
@@ -112,16 +113,16 @@ class _Teller:
             words = story_words.instruction_words(record, instruction)
             lesson = None if instruction is None else self._teach("guest", lessons.GUEST)
             yield Line("guest", words, lesson)
-        reason = reason_name(record.reason).removeprefix("KVM_EXIT_")
+        reason = exit_name(record.reason)
         lesson = lessons.exit_lesson(reason, is_write=record.is_write)
         yield Line(
             "kernel",
-            story_words.exit_words(record, self._name_of),
+            story_words.exit_words(record, self._device),
             self._teach(("exit", reason, record.is_write), lesson),
         )
         if record.count:
             lesson = lessons.handler_lesson(record.handled)
-            words = story_words.handler_words(record, self._name_of)
+            words = story_words.handler_words(record, self._device)
             yield Line("user", words, self._teach(("handled", record.handled), lesson))
         yield from self._calls(calls)
         if record.count and not is_last:

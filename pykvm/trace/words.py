@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
-from pykvm.kvm.decode import REASONS
+from pykvm.kvm.decode import exit_name
 from pykvm.kvm.recorder import HANDLERS, INTR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pykvm.bus import Bus
     from pykvm.kvm.recorder import Record
     from pykvm.trace.event import Place
+    from pykvm.trace.form import Devices
 
 _READ = {lib.KVM_EXIT_IO: "in", lib.KVM_EXIT_MMIO: "read", lib.KVM_EXIT_X86_RDMSR: "rdmsr"}
 _WRITTEN = {lib.KVM_EXIT_IO: "out", lib.KVM_EXIT_MMIO: "write", lib.KVM_EXIT_X86_WRMSR: "wrmsr"}
@@ -27,7 +26,7 @@ _VALUE_NAMES = {
 }
 
 
-def device_finder(ports: Bus, mmio: Bus) -> Callable[[Record], str | None]:
+def device_finder(ports: Bus, mmio: Bus) -> Devices:
     """Tells which device an access is for, by what is attached to two buses."""
 
     def find(record: Record) -> str | None:
@@ -38,11 +37,6 @@ def device_finder(ports: Bus, mmio: Bus) -> Callable[[Record], str | None]:
         return None if owner is None else owner.name
 
     return find
-
-
-def exit_name(reason: int) -> str:
-    """An exit reason without the KVM_EXIT_ that is before them all: "IO", "X86_RDMSR"."""
-    return REASONS[reason] if reason < len(REASONS) else f"reason {reason}"
 
 
 def handler(record: Record) -> str:
@@ -63,8 +57,7 @@ def access(record: Record) -> str:
     """What was accessed, and what was read or written: "out 0x3f8 = 0x48 'H'"."""
     if record.reason in _READ or record.reason in _WRITTEN:
         text = f"{target(record)} = {record.value:#0{2 + 2 * record.size}x}"
-        if record.is_write and record.size == 1 and 0x20 <= record.value < 0x7F:
-            text += f" '{record.value:c}'"
+        text += character(record)
         return text if record.count <= 1 else f"{text} x {record.count}"
     name = exit_name(record.reason)
     if name in _VALUE_NAMES:
@@ -74,6 +67,12 @@ def access(record: Record) -> str:
     if record.reason == INTR:
         return "tick or signal"
     return ""
+
+
+def character(record: Record) -> str:
+    """What may be meant by a byte that was written: " 'H'"; empty for what is none, or no text."""
+    is_text = record.is_write and record.size == 1 and 0x20 <= record.value < 0x7F
+    return f" '{record.value:c}'" if is_text else ""
 
 
 def location(place: Place | None) -> str:

@@ -66,6 +66,7 @@ def test_a_wrong_command_line(pykvm_command: Pykvm, words: list[str], complaint:
     ("options", "words"),
     [
         ("--smp 2 --irqchip none", "2 processors need local APICs"),
+        ("--smp 2 --irqchip user", "2 processors need local APICs"),
         ("--smp 999999", "999999 processors: this host's KVM gives a machine at most"),
     ],
 )
@@ -201,7 +202,8 @@ LACKS = [
 def test_a_host_that_lacks_something(
     pykvm_command: Pykvm, image: MakeImage, lacks: list[str], words: list[str]
 ) -> None:
-    assert_fails(pykvm_command("run", image(HALT), lacks=lacks), *words)
+    command = "run", "--accel", "kvm", image(HALT)
+    assert_fails(pykvm_command(*command, lacks=lacks), *words)
 
 
 @with_kvm

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from pykvm.bios.bda import Bda
+from pykvm.bios.keyboard import Keyboard
 from pykvm.cli.chassis import Chassis
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.devices import BufferSink, Uart16550
 from pykvm.irq import IrqLine
+from pykvm.memory import GuestMemory
 
 if TYPE_CHECKING:
     from pykvm.machine import Machine
@@ -26,7 +29,9 @@ class Fake:
         serial = Uart16550(IrqLine(), BufferSink(), queue_size=4)
         self.board = SimpleNamespace(serial=serial)
         self.serial = serial
+        self.bios = SimpleNamespace(keyboard=Keyboard(Bda(GuestMemory(1 << 16))))
         self.stops: list[Stop] = []
+        self.presses = 0
         self.closed = False
 
     def stop(self, stop: Stop) -> None:
@@ -35,6 +40,14 @@ class Fake:
     def send(self, data: bytes) -> int:
         assert not self.closed
         return self.serial.receive(data)
+
+    def take_keys(self) -> list[int]:
+        assert not self.closed
+        return self.bios.keyboard.take(from_guest=True)  # type: ignore[no-any-return]
+
+    def press_power_button(self) -> None:
+        assert not self.closed
+        self.presses += 1
 
     def close(self) -> None:
         self.closed = True
@@ -102,6 +115,36 @@ def test_what_a_guest_has_not_read_is_for_the_next_one() -> None:
     factory.chassis.restart()
     assert factory.chassis.send(b"x") == 0
     assert received(factory.made[1]) == b"bcdef"
+
+
+def test_keys_wait_for_the_next_guest() -> None:
+    factory = Factory()
+    factory.made[0].bios.keyboard.type(b"abc")
+    factory.chassis.restart()
+    keyboards = [machine.bios.keyboard for machine in factory.made]
+    assert [keyboard.room for keyboard in keyboards] == [4096, 4093]
+    told = []
+    factory.chassis.on_key_room = lambda: told.append(1)
+    keyboards[1].refill()
+    assert (keyboards[1].room, told) == (4096, [1])
+
+
+def test_room_for_keys_is_told_of_when_a_machine_is_put_in() -> None:
+    factory = Factory()
+    told = []
+    factory.chassis.on_key_room = lambda: told.append(1)
+    factory.chassis.restart()
+    assert told == [1]
+
+
+def test_the_power_button_is_that_of_the_machine_that_is_in() -> None:
+    factory = Factory()
+    factory.chassis.press_power_button()
+    factory.meanwhile = factory.chassis.press_power_button  # type: ignore[method-assign]
+    factory.chassis.restart()
+    factory.chassis.press_power_button()
+    factory.chassis.press_power_button()
+    assert [machine.presses for machine in factory.made] == [1, 2]
 
 
 def test_after_a_restart_room_is_told_of_as_before() -> None:

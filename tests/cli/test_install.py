@@ -61,6 +61,8 @@ def test_the_wheel_carries_guests_types_and_labs_without_solutions(wheel: Path) 
         "pykvm/guests/manifest.toml",
         "pykvm/guests/hello.bin",
         "pykvm/guests/hello_elf64.elf",
+        "pykvm/guests/bench/cpuid.bin64",
+        "pykvm/guests/bench/ipi.bin",
         "pykvm/kvm/probes/modes.py",
         "pykvm/labs/lab03_uart/README.md",
         "pykvm/labs/lab03_uart/uart.svg",

@@ -62,7 +62,7 @@ def test_a_reset_is_the_end_by_default(pykvm_command: Pykvm, image: MakeImage, w
 
 
 @pytest.mark.parametrize("reset", [RESET, RESET_BY_PORT_92, RESET_BY_PORT_CF9])
-@pytest.mark.parametrize("irqchip", ["kernel", "none"])
+@pytest.mark.parametrize("irqchip", ["kernel", "user", "none"])
 def test_each_guest_gets_the_input_that_those_before_it_left(
     pykvm_command: Pykvm, image: MakeImage, reset: tuple[str, ...], irqchip: str
 ) -> None:
@@ -169,7 +169,7 @@ def test_a_signal_stops_one_that_resets_for_ever(
     assert result.err == f"pykvm: stopped by {number.name}\n"
 
 
-@pytest.mark.parametrize("irqchip", ["kernel", "split", "none"])
+@pytest.mark.parametrize("irqchip", ["kernel", "split", "user", "none"])
 def test_many_restarts_leave_nothing_behind(
     image: MakeImage,
     monkeypatch: pytest.MonkeyPatch,

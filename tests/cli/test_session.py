@@ -93,12 +93,21 @@ def test_ctrl_a_h_helps_and_the_guest_goes_on(session: Session) -> None:
     child = session("echo")
     child.expect(PROMPT)
     child.send(b"\x01h")
-    for line in (rb"Ctrl-A x +leave", rb"Ctrl-A h ", rb"Ctrl-A c ", rb"Ctrl-A Ctrl-A "):
-        child.expect(line)
+    child.expect(rb"Ctrl-A x +leave")
+    for key in (b"p", b"h", b"c", b"Ctrl-A"):
+        child.expect_exact(b"Ctrl-A " + key + b" ")
     child.send(b"\x01\x01\x01c\x01z!")
     child.expect_exact(b"\x01\x03\x01z!")
     child.send(b"\x04")
     ends_with(child, 0)
+
+
+@pytest.mark.needs("irqchip")
+def test_ctrl_a_p_presses_the_power_button(session: Session) -> None:
+    child = session("power_button")
+    child.expect_exact(b"Press the power button.\r\n")
+    child.send(b"\x01p")
+    assert ends_with(child, 0) == b"Bye.\r\n"
 
 
 def test_ctrl_c_stops_what_never_leaves_the_guest(session: Session, image: MakeImage) -> None:

@@ -36,7 +36,9 @@ def two(image: MakeImage, first: bytes, other: bytes) -> str:
     return image((START_OTHERS + first).ljust(0x1000, b"\x90") + other)
 
 
-@pytest.mark.parametrize("options", ["", "--smp 2", "--irqchip split --smp 3", "--irqchip none"])
+@pytest.mark.parametrize(
+    "options", ["", "--smp 2", "--irqchip split --smp 3", "--irqchip user", "--irqchip none"]
+)
 def test_a_bundled_guest_ends_as_ever(pykvm_command: Pykvm, options: str) -> None:
     result = pykvm_command("run", "hello", *options.split())
     assert (result.status, result.err) == (0, "")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import pty
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from tests.cli.conftest import (
     CRASH,
     EXIT_5,
+    LONG,
     PRINT_A,
     PRINT_A_FOR_EVER,
     SPIN,
@@ -145,6 +149,46 @@ def test_a_full_disk_ends_the_trace_but_not_the_guest(
         result.complaint
         == f"the trace ends here, the guest runs on: cannot write to /dev/full: {full}"
     )
+
+
+@with_kvm
+@pytest.mark.parametrize("form", ["text", "jsonl"])
+def test_a_reader_that_has_seen_enough(start: Start, image: MakeImage, form: str) -> None:
+    """As `head`: the guest would run for ever, and nobody would see anything of it."""
+    child = start("trace", image(PRINT_A_FOR_EVER), "--format", form)
+    read_some(child.stdout, b"out dx, al")
+    assert child.stdout is not None
+    child.stdout.close()
+    child.stdout = None
+    result = finish(child)
+    assert (result.status, result.err) == (FAILURE, "")
+
+
+@with_kvm
+def test_a_reader_that_was_never_there(pykvm_command: Pykvm, image: MakeImage) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = pykvm_command("trace", image(PRINT_A_FOR_EVER), stdout=writer)
+    os.close(writer)
+    assert (result.status, result.err) == (FAILURE, "")
+
+
+@with_kvm
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_is_not_overrun(start: Start, image: MakeImage, columns: int) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    child = start("trace", image(PRINT_A), stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    with suppress(OSError):  # EIO is its end
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    assert child.wait(LONG) == 0
+    lines = shown.decode().splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any(line.endswith("out dx, al") for line in lines)
 
 
 @with_kvm

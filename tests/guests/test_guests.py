@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from pykvm.cpu.stop import EXIT_CRASH
 from pykvm.devices import BufferSink
 from pykvm.layout import DEFAULT_RAM, GIB, HIGH_RAM_BASE, KIB, LOW_RAM_END, MIB
 from pykvm.manifest import Guest, load_manifest
-from pykvm.memory import Gpa, parse_size
+from pykvm.memory import Gpa
+from pykvm.sizes import parse_size
 from pykvm.x86 import PAGE_SIZE
 
 FOLDER = Path(__file__).resolve().parents[2] / "guests"
@@ -60,6 +62,20 @@ class Counter(Device):
         self.count += 1
 
 
+class Watcher(BufferSink):
+    """Keeps a guest's output, and presses its machine's power button when told to."""
+
+    def __init__(self, press_after: bytes | None) -> None:
+        super().__init__()
+        self.machine: Machine | None = None
+        self._press_after = press_after
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.data == self._press_after and self.machine is not None:
+            self.machine.press_power_button()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
     subprocess.run(["make", "-s", "-C", str(FOLDER)], check=True)
@@ -76,15 +92,20 @@ def load(machine: Machine, guest: Guest) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "guest",
-    [pytest.param(g, id=name, marks=pytest.mark.needs(*g.needs)) for name, g in GUESTS.items()],
-)
-def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
+def run_as_the_manifest_says(guest: Guest, irqchip: str, accel: str = "kvm") -> None:
+    """Run a guest, and see it end as it should."""
     teletype = BufferSink()
+    serial = Watcher(guest.power_button)
     with Machine(
-        guest.memory or DEFAULT_RAM, strict=True, smp=guest.smp, teletype=teletype
+        guest.memory or DEFAULT_RAM,
+        strict=True,
+        irqchip=irqchip,
+        smp=guest.smp,
+        serial=serial,
+        accel=accel,
+        teletype=teletype,
     ) as machine:
+        serial.machine = machine
         for device in guest.attach:
             assert device == "scratch-mmio"
             machine.mmio.attach(SCRATCH_ADDRESS, SCRATCH_SIZE, ScratchMmio())
@@ -98,12 +119,47 @@ def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
         except GuestCrash:
             status = EXIT_CRASH
         output = machine.output
+        serial.machine = None
     if guest.output_regex is None:
         assert output == guest.output
     else:
         assert re.fullmatch(guest.output_regex, output)
     assert guest.teletype in (None, teletype.data)
     assert status == guest.status
+
+
+@pytest.mark.parametrize(
+    "guest",
+    [pytest.param(g, id=name, marks=pytest.mark.needs(*g.needs)) for name, g in GUESTS.items()],
+)
+def test_it_ends_as_the_manifest_says(guest: Guest) -> None:
+    run_as_the_manifest_says(guest, "kernel")
+
+
+@pytest.mark.emulated
+@pytest.mark.parametrize(
+    "guest", [pytest.param(g, id=name) for name, g in GUESTS.items() if g.kvm_only is None]
+)
+def test_it_ends_so_on_the_emulator(guest: Guest) -> None:
+    run_as_the_manifest_says(guest, "user", "emu")
+
+
+def with_pykvm_s_controllers() -> Iterator[object]:
+    """Guests that are interrupted, and need no APIC: what they need of KVM is something else."""
+    for name, guest in GUESTS.items():
+        if "irqchip" in guest.needs and "msi" not in guest.needs:
+            others = {*guest.needs, "interrupt_window"} - {"irqchip", "pit"}
+            yield pytest.param(guest, id=name, marks=pytest.mark.needs(*sorted(others)))
+
+
+@pytest.mark.parametrize("guest", list(with_pykvm_s_controllers()))
+def test_it_ends_so_with_pykvm_s_interrupt_controllers(guest: Guest) -> None:
+    run_as_the_manifest_says(guest, "user")
+
+
+@pytest.mark.needs("interrupt_window")
+def test_the_bios_is_interrupted_by_pykvm_s_timer() -> None:
+    run_as_the_manifest_says(GUESTS["bios_disk"], "user")
 
 
 @pytest.mark.needs("long_mode", "mmio")

@@ -11,6 +11,7 @@ from pykvm import Machine
 from pykvm.debug.corefile import PHYSICAL_WINDOW
 from pykvm.debug.corenotes import CpuState
 from pykvm.debug.mappings import find_mappings
+from pykvm.debug.page_entries import Controls
 from pykvm.x86 import Mode
 from tests.support.cores import NT_FPREGSET, NT_PRSTATUS, core_of
 
@@ -29,7 +30,7 @@ def test_a_machine_in_long_mode(tmp_path: Path) -> None:
         regs, sregs = vcpu.get_regs(), vcpu.get_sregs()
         state = CpuState(0, regs, sregs, vcpu.get_fpu())
         core = core_of(tmp_path / "core", machine.memory, state)
-        mapped = find_mappings(sregs, machine.memory)
+        mapped = find_mappings(Controls.of(sregs), machine.memory)
         for found in mapped.ranges:
             for linear in (found.linear, found.linear + found.size - 1):
                 assert vcpu.translate(linear) == found.gpa + linear - found.linear

@@ -6,7 +6,7 @@ import pytest
 
 from pykvm import Machine, Mode
 from pykvm.debug.debugger import Debugger, Event, Point
-from pykvm.debug.paging import PagingMode
+from pykvm.debug.page_entries import PagingMode
 from pykvm.errors import TranslationError
 from pykvm.kvm.state import DebugRegs
 from pykvm.memory import Gpa

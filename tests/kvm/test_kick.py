@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pykvm import Device, Machine
+from pykvm import Device, Machine, StopReason
 from pykvm.errors import PykvmError
 from pykvm.kvm.runloop import INTERRUPTED
 from tests.support.bare import Bare
@@ -134,3 +134,19 @@ def test_a_device_that_hangs_in_a_system_call_does_not_hold_up_signal_handlers()
         sender.join()
         os.close(blocked)
         os.close(freed)
+
+
+def test_a_child_process_has_threads_of_its_own(bare: Bare) -> None:
+    """The kernel's number of a thread is kept; in the child the same thread has another one."""
+    bare.load(SPIN)
+    bare.loop.set_timer(time.monotonic_ns() + 1, 0)
+    assert bare.loop.enter() == INTERRUPTED
+    child = os.fork()
+    if not child:
+        try:
+            with Machine("64K", irqchip="none") as machine:
+                machine.load(SPIN)
+                os._exit(machine.run(timeout=0.05).reason is not StopReason.TIMEOUT)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -24,7 +24,7 @@ OUT_THEN_HALT = bytes.fromhex(
 
 
 def create_run_close(irqchip: str = "none", smp: int = 1) -> None:
-    with Machine("64K", irqchip=irqchip, smp=smp) as machine:
+    with Machine("64K", accel="kvm", irqchip=irqchip, smp=smp) as machine:
         machine.load(OUT_THEN_HALT)
         assert machine.run(timeout=60).reason is StopReason.HALTED
 
@@ -46,7 +46,9 @@ class FailAt:
         return self._real(fd, name, argument)
 
 
-@pytest.mark.parametrize(("irqchip", "smp"), [("none", 1), ("split", 1), ("kernel", 3)])
+@pytest.mark.parametrize(
+    ("irqchip", "smp"), [("none", 1), ("user", 1), ("split", 1), ("kernel", 3)]
+)
 def test_every_ioctl_may_fail(monkeypatch: pytest.MonkeyPatch, irqchip: str, smp: int) -> None:
     create_run_close(irqchip, smp)
     failed = []
@@ -115,7 +117,7 @@ def fail_names_itself(fail: FailAt, irqchip: str, smp: int) -> bool:
 
 
 def test_kvm_run_may_fail() -> None:
-    with nothing_left_behind(), Machine("64K", irqchip="none") as machine:
+    with nothing_left_behind(), Machine("64K", accel="kvm", irqchip="none") as machine:
         machine.load(HLT)
         loop = machine.cpus[0].loop
         loop._c.fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -164,11 +166,11 @@ def test_a_thousand_failures_leave_nothing(monkeypatch: pytest.MonkeyPatch) -> N
             with monkeypatch.context() as patch:
                 patch.setattr(ioctl, "call", FailAt(1 + i % 9))
                 with pytest.raises(KvmIoctlError):
-                    Machine("64K", irqchip="split", smp=2, system=system)
+                    Machine("64K", accel="kvm", irqchip="split", smp=2, system=system)
 
 
 def test_a_hundred_machines_at_once_are_all_given_back() -> None:
     with nothing_left_behind():
-        machines = [Machine("64K", irqchip="none") for _ in range(100)]
+        machines = [Machine("64K", accel="kvm", irqchip="none") for _ in range(100)]
         for machine in machines:
             machine.close()

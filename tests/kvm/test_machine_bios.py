@@ -62,7 +62,7 @@ def machine_with(image: bytes, **options: object) -> Iterator[tuple[Machine, Buf
 # ---- starting
 
 
-@pytest.mark.parametrize("irqchip", ["kernel", "split", "none"])
+@pytest.mark.parametrize("irqchip", ["kernel", "split", "user", "none"])
 @pytest.mark.parametrize("as_bytes", [False, True])
 def test_a_boot_sector_reads_prints_and_waits(irqchip: str, as_bytes: bool) -> None:
     teletype = BufferSink()

@@ -41,7 +41,7 @@ def test_whoever_takes_interrupts_is_known_to_wake_without_an_ioctl(
         assert asked == []
 
 
-@pytest.mark.parametrize("irqchip", ["kernel", "split", "none"])
+@pytest.mark.parametrize("irqchip", ["kernel", "split", "user", "none"])
 def test_halting_with_interrupts_off_is_the_end(irqchip: str) -> None:
     with Machine("64K", irqchip=irqchip) as machine:
         machine.load(HALT)

@@ -55,6 +55,7 @@ def handle(machine: Machine, vector: int, code: bytes) -> None:
     [
         ("kernel", IrqChip, Pit),
         ("split", SplitIrqChip, type(None)),
+        ("user", type(None), type(None)),
         ("none", type(None), type(None)),
     ],
 )

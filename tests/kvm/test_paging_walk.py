@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from pykvm.debug.linear import paging_features
-from pykvm.debug.paging import Controls, PagingMode, translate
+from pykvm.debug.page_entries import Controls, PagingMode
+from pykvm.debug.paging import translate
 from pykvm.kvm.probes.bench import RAM_SIZE, TABLES, Entry, Guest
 
 Make = Callable[..., Guest]
@@ -23,9 +24,7 @@ PAGED = [
 
 
 def controls_of(guest: Guest) -> Controls:
-    sregs = guest.vcpu.get_sregs()
-    features = paging_features(guest.vcpu)
-    return Controls(sregs.cr0, sregs.cr3, sregs.cr4, sregs.efer, *features)
+    return Controls.of(guest.vcpu.get_sregs(), *paging_features(guest.vcpu))
 
 
 def read_from(guest: Guest) -> Callable[[int, int], bytes | None]:

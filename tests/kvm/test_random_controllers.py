@@ -148,7 +148,8 @@ def run_guest(system: System, source: random.Random, irqchip: str, smp: int) -> 
 
 @pytest.mark.needs("protected_mode")
 @pytest.mark.parametrize(
-    ("irqchip", "smp"), [("kernel", 1), ("kernel", 2), ("split", 1), ("split", 2), ("none", 1)]
+    ("irqchip", "smp"),
+    [("kernel", 1), ("kernel", 2), ("split", 1), ("split", 2), ("user", 1), ("none", 1)],
 )
 def test_random_controllers_hurt_only_themselves(irqchip: str, smp: int) -> None:
     print(f"PYKVM_FUZZ_SEED={SEED} PYKVM_FUZZ_CONTROLLERS={GUESTS}")

@@ -1,9 +1,8 @@
-"""The exit recorder's callbacks: where none is lost, and where each step is looked at."""
+"""The exit recorder's callbacks, where none is lost, and their time."""
 
 from __future__ import annotations
 
 from pykvm._shim import lib
-from pykvm.kvm import DebugControl, SyncFlag, SyncRegs
 from pykvm.kvm.recorder import INTR, Record, Recorder
 from pykvm.kvm.runloop import BUDGET_SPENT
 from tests.kvm.test_runloop import OUT_FOREVER, OUT_THEN_HALT
@@ -60,30 +59,16 @@ def test_a_callback_may_end_the_recording(bare: Bare) -> None:
     assert len(taken) <= 3
 
 
-def test_steps_go_to_whoever_wants_them(bare: Bare) -> None:
-    at: list[int] = []
+def test_what_is_done_aside_is_told_apart(bare: Bare) -> None:
     recorder = Recorder(100)
-    sync = SyncRegs(bare.cpu.vcpu, SyncFlag(0))
-
-    def look() -> None:
-        at.append(sync.get_regs().rip)
-
-    recorder.on_debug = look
     bare.loop.record(recorder)
     bare.load(OUT_THEN_HALT)
-    start = bare.cpu.vcpu.get_regs().rip
-    bare.cpu.vcpu.set_guest_debug(int(DebugControl.ENABLE | DebugControl.SINGLESTEP))
     assert bare.enter() == lib.KVM_EXIT_IO
-    assert [rip - start for rip in at][:2] == [3, 5]
-    steps = [r for r in recorder.take() if r.reason == lib.KVM_EXIT_DEBUG]
-    assert [r.address - start for r in steps][:2] == [3, 5]
-
-
-def test_a_step_may_end_the_entry(bare: Bare) -> None:
-    recorder = Recorder(100)
-    recorder.on_debug = lambda: lib.KVM_EXIT_HLT
-    bare.loop.record(recorder)
-    bare.load(OUT_THEN_HALT)
-    bare.cpu.vcpu.set_guest_debug(int(DebugControl.ENABLE | DebugControl.SINGLESTEP))
-    assert bare.enter() == lib.KVM_EXIT_HLT
-    assert [r.reason for r in recorder.take()] == [lib.KVM_EXIT_DEBUG]
+    with recorder.aside():
+        start = lib.shim_tsc()
+        while lib.shim_tsc() - start < 1_000_000:
+            pass
+    bare.enter()
+    first, second = (r for r in recorder.take() if r.reason == lib.KVM_EXIT_IO)
+    assert first.paused == 0
+    assert 1_000_000 <= second.paused <= second.entered - first.left

@@ -77,6 +77,9 @@ def test_an_unrouted_write_comes_back_flat(bare: Bare) -> None:
     assert bare.enter() == lib.KVM_EXIT_IO
     assert io_exit(bare) == {"is_write": 1, "size": 1, "count": 1, "address": PORT}
     assert bytes(ffi.buffer(bare.loop.exit.data, 1)) == b"A"
+    offset = bare.loop.access()[2]
+    assert bare.loop.access() == (True, 1, offset, 1, 0, PORT, ord("A"))
+    assert bare.loop.page[offset : offset + 1] == b"A"
     assert bare.enter() == lib.KVM_EXIT_IO
     assert bytes(ffi.buffer(bare.loop.exit.data, 1)) == b"B"
     assert bare.enter() == lib.KVM_EXIT_HLT

@@ -9,8 +9,9 @@ import pytest
 
 from pykvm._shim import lib
 from pykvm.cpu.stop import Stop, StopReason
+from pykvm.debug.debugger import Debugger
 from pykvm.devices.sinks import BufferSink, NullSink
-from pykvm.errors import SinkError
+from pykvm.errors import DebugError, SinkError
 from pykvm.machine import Machine
 from pykvm.manifest import Guest, find_guest
 from pykvm.trace.event import Event
@@ -151,6 +152,46 @@ def test_exits_stand_between_the_steps() -> None:
     assert last == lib.KVM_EXIT_IO
 
 
+def test_what_follows_an_access_is_stepped_too() -> None:
+    """KVM's emulator forgets the step of an instruction that leaves the guest in its middle."""
+    code = bytes.fromhex(
+        "e6 30"  # out 0x30, al
+        "89 c3"  # mov bx, ax
+        "e4 31"  # in al, 0x31
+        "89 c2"  # mov dx, ax
+        "f4"  # hlt
+    )
+    keeper = trace(code, steps=True)
+    steps = [e.place for e in keeper.kept if e.record.reason == lib.KVM_EXIT_DEBUG and e.place]
+    assert [place.instruction.address - 0x1000 for place in steps][:4] == [0, 2, 4, 6]
+
+
+def test_a_machine_is_debugged_or_stepped_by_one() -> None:
+    with Machine("64K") as machine:
+        machine.load(OUT_FOREVER)
+        tracer = Tracer(machine, Keeper(), NullSink(), selection=Selection(), steps=True)
+        with pytest.raises(DebugError, match="is traced step by step: finish that trace first"):
+            Debugger(machine)
+        tracer.finish()
+        with (
+            Debugger(machine),
+            pytest.raises(DebugError, match="is debugged already: close its debugger first"),
+        ):
+            Tracer(machine, Keeper(), NullSink(), selection=Selection(), steps=True)
+
+
+@pytest.mark.not_on_svm("its timer ticks faster than steps are taken there")
+def test_a_debugger_s_step_over_hlt_waits_with_pics_in_userspace() -> None:
+    with Machine(irqchip="user") as machine:
+        machine.load(bundled("pit_ticks").path)
+        with Debugger(machine) as debugger:
+            while (event := debugger.cpus[0].step(timeout=60)).kind == "step":
+                pass
+        assert event.stop is not None
+        assert event.stop.reason is StopReason.HALTED
+        assert machine.output.endswith(b"PASS\n")
+
+
 @pytest.mark.parametrize("irqchip", ["none", "kernel"])
 def test_a_guest_is_the_same_traced_and_stepped(irqchip: str) -> None:
     """Its HLT at the end is one, too."""
@@ -185,10 +226,11 @@ def test_a_limit_ends_the_trace_and_tells() -> None:
 
 
 @pytest.mark.not_on_svm("its timer ticks faster than steps are taken there")
-def test_stepping_over_hlt_waits_for_what_wakes_it() -> None:
+@pytest.mark.parametrize("irqchip", ["kernel", "user"])
+def test_stepping_over_hlt_waits_for_what_wakes_it(irqchip: str) -> None:
     """A guest that waits for its timer in HLT comes to its end."""
     keeper = Keeper()
-    with Machine() as machine:
+    with Machine(irqchip=irqchip) as machine:
         machine.load(bundled("pit_ticks").path)
         steps = Selection(frozenset(["step"]))
         tracer = Tracer(machine, keeper, NullSink(), selection=steps, steps=True)

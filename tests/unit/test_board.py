@@ -76,6 +76,30 @@ def test_the_power_button_interrupts_through_line_9(rig: Rig) -> None:
     assert rig.lines[9].level
 
 
+def test_each_tick_looks_for_the_power_timer(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.ports.write(0x602, 2, 1)
+    rig.board.poll()
+    assert not rig.lines[9].level
+    power = rig.board.power
+    half_turn = (1 << 23) * 1_000_000_000 // 3_579_545 + 1
+    monkeypatch.setattr(power, "_clock", lambda: power._start + half_turn)
+    rig.board.poll()
+    assert rig.lines[9].level
+
+
+def test_each_tick_looks_for_the_clock(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    for register, value in ((0x0A, 0x26), (0x0B, 0x52)):  # periodic, 1024 Hz
+        rig.ports.write(0x70, 1, register)
+        rig.ports.write(0x71, 1, value)
+    rig.ports.write(0x70, 1, 0x0C)
+    rig.ports.read(0x71, 1)  # what came before is over
+    assert not rig.lines[8].level
+    clock = rig.board.cmos._clock
+    monkeypatch.setattr(rig.board.cmos, "_clock", lambda: clock() + 1_000_000_000)
+    rig.board.poll()
+    assert rig.lines[8].level
+
+
 @pytest.mark.parametrize(
     ("ram", "ranges"),
     [

@@ -10,16 +10,21 @@ import pytest
 
 from pykvm import layout
 from pykvm.boot.acpi import acpi_tables
+from pykvm.boot.platform import Platform
 from pykvm.devices.acpi_pm import S5_SLEEP_TYPE
 from tests.unit.acpi_reader import Aml, Ram, Table, madt_entries, resources, tables_from
 
 CPUS = [1, 2, 8, 255, 256, 300, 1000]
 BASE = 0xE0000
 
+PC = Platform()
+SPLIT = Platform(ioapic_version=0x20, has_pics=False)
+BARE = Platform(ioapic_version=None, has_pics=False)
 
-def read_tables(cpus: int) -> tuple[Ram, dict[bytes, Table]]:
+
+def read_tables(cpus: int, platform: Platform = PC) -> tuple[Ram, dict[bytes, Table]]:
     """Finds the pointer as a kernel does that is not told."""
-    ram = Ram(acpi_tables(cpus).pieces)
+    ram = Ram(acpi_tables(platform._replace(cpus=cpus)).pieces)
     return ram, tables_from(ram, ram.search(b"RSD PTR ", 0xE0000, 0x100000))
 
 
@@ -34,7 +39,7 @@ def test_everything_is_reached_checksummed_and_inside_the_bios_area(cpus: int) -
 
 
 def test_the_rsdp_is_where_it_is_said_to_be() -> None:
-    tables = acpi_tables(1, 0x7F000, 0x80000)
+    tables = acpi_tables(PC, 0x7F000, 0x80000)
     ram = Ram(tables.pieces)
     assert tables.rsdp == 0x7F000 == ram.search(b"RSD PTR ", 0, 0x100000)
     assert all(0x7F000 < table.address < 0x80000 for table in tables_from(ram, 0x7F000).values())
@@ -61,7 +66,7 @@ def test_no_two_tables_share_a_byte() -> None:
 )
 def test_what_cannot_be(cpus: int, base: int, end: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        acpi_tables(cpus, base, end)
+        acpi_tables(Platform(cpus), base, end)
 
 
 class TestFadt:
@@ -112,6 +117,15 @@ class TestFadt:
         assert fadt.number(109, 2) == 0b111  # ISA devices, an 8042, no VGA
         assert fadt.data[108] == 0x32  # the century in the CMOS RAM
 
+    def test_a_screen_is_a_vga(self) -> None:
+        fadt = read_tables(1, PC._replace(has_screen=True))[1][b"FACP"]
+        assert fadt.number(109, 2) == 0b011
+
+    @pytest.mark.parametrize("platform", [SPLIT, BARE])
+    def test_it_is_the_same_whatever_interrupts(self, fadt: Table, platform: Platform) -> None:
+        other = read_tables(2, platform)[1][b"FACP"]
+        assert other.data[44:] == fadt.data[44:]  # behind the addresses of FACS and DSDT
+
     def test_no_deep_idle_states(self, fadt: Table) -> None:
         assert fadt.number(96, 2) > 100
         assert fadt.number(98, 2) > 1000
@@ -155,6 +169,13 @@ class TestMadt:
         assert {kind for kind, _ in entries} <= {0, 1, 2, 4, 9, 10}
 
 
+def test_the_madt_of_a_machine_without_pics() -> None:
+    """Only the flag that says so is another: the wiring is the same."""
+    pc, split = (read_tables(3, platform)[1][b"APIC"] for platform in (PC, SPLIT))
+    assert (pc.number(40, 4), split.number(40, 4)) == (1, 0)
+    assert madt_entries(pc) == madt_entries(split)
+
+
 class TestDsdt:
     @pytest.fixture
     def aml(self) -> Aml:
@@ -190,12 +211,27 @@ class TestDsdt:
         assert resources(aml.names[f"\\_SB_.{path}._CRS"]) == (ports, [irq])
 
 
+def test_without_apics_there_is_no_madt_and_no_device_interrupts() -> None:
+    tables = read_tables(1, BARE)[1]
+    assert set(tables) == {b"RSDT", b"XSDT", b"FACP", b"DSDT"}
+    names = Aml(tables[b"DSDT"].data[36:]).names
+    told = [resources(value) for path, value in names.items() if path.endswith("._CRS")]
+    assert told == [([(0x3F8, 8)], []), ([(0x70, 2)], []), ([(0x60, 1), (0x64, 1)], [])]
+
+
+def test_pics_alone_have_no_madt_but_devices_do_interrupt() -> None:
+    tables = read_tables(1, Platform(ioapic_version=None))[1]
+    assert b"APIC" not in tables
+    names = Aml(tables[b"DSDT"].data[36:]).names
+    assert resources(names["\\_SB_.COM1._CRS"]) == ([(0x3F8, 8)], [4])
+
+
 @pytest.mark.skipif(
     shutil.which("iasl") is None, reason="ACPICA's iasl is not installed (apt install acpica-tools)"
 )
-@pytest.mark.parametrize("cpus", [1, 300])
+@pytest.mark.parametrize(("cpus", "platform"), [(1, PC), (300, PC), (2, SPLIT), (1, BARE)])
 def test_acpica_disassembles_all_tables_and_compiles_the_dsdt_again(
-    cpus: int, tmp_path: Path
+    cpus: int, platform: Platform, tmp_path: Path
 ) -> None:
     def iasl(*arguments: str) -> str:
         done = subprocess.run(
@@ -203,7 +239,7 @@ def test_acpica_disassembles_all_tables_and_compiles_the_dsdt_again(
         )
         return done.stdout + done.stderr
 
-    ram, tables = read_tables(cpus)
+    ram, tables = read_tables(cpus, platform)
     facs = tables[b"FACP"].number(36, 4)
     blobs = {signature.decode(): table.data for signature, table in tables.items()}
     for name, data in {**blobs, "FACS": ram.read(facs, 64)}.items():

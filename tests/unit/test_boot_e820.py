@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykvm.boot.e820 import ACPI, NVS, RESERVED, USABLE, Range, memory_map, usable
+from pykvm.boot.e820 import ACPI, NVS, RESERVED, USABLE, Range, map_for_firmware, memory_map, usable
 from pykvm.layout import GIB, HIGH_RAM_BASE, KIB, LOW_RAM_END, MIB
 
 BIOS = Range(0x9_FC00, 0x6_0400, RESERVED)
@@ -87,3 +87,15 @@ def test_any_map_is_in_order_and_says_of_each_address_what_it_is(
         else:
             assert told == ({USABLE} if is_ram else set())
     assert usable(ranges) == tuple(r for r in ranges if r.type == USABLE)
+
+
+@pytest.mark.parametrize("ram", [64 * KIB, 3 * GIB, 3 * GIB + 4096, 5 * GIB])
+def test_firmware_is_told_of_ram_and_of_what_kvm_needs(ram: int) -> None:
+    ranges = map_for_firmware(ram)
+    assert list(ranges) == sorted(ranges)
+    assert sum(r.size for r in ranges if r.type == USABLE) == ram
+    assert [r for r in ranges if r.type != USABLE] == [Range(0xFFFB_C000, 0x4000, RESERVED)]
+    assert set(usable(memory_map(ram))) - set(ranges) <= {
+        Range(0, min(ram, 0x9_FC00), USABLE),
+        Range(MIB, min(ram, 3 * GIB) - MIB, USABLE),
+    }

@@ -6,18 +6,22 @@ import struct
 
 import pytest
 
-from pykvm.boot.firmware import firmware_tables
+from pykvm.boot.firmware_tables import firmware_tables
 from pykvm.boot.mptable import mp_tables
 from pykvm.boot.pieces import check_pieces
+from pykvm.boot.platform import Platform
 from pykvm.layout import GIB, KIB, MIB
 from tests.unit.acpi_reader import Ram, madt_entries, tables_from
 
+PC = Platform()
 LENGTHS = {0: 20, 1: 8, 2: 8, 3: 8, 4: 8}
 
 
-def read_tables(cpus: int, base: int = 0xF0000) -> tuple[bytes, list[bytes]]:
+def read_tables(
+    cpus: int, base: int = 0xF0000, platform: Platform = PC
+) -> tuple[bytes, list[bytes]]:
     """The header and the entries."""
-    ram = Ram([mp_tables(cpus, base)])
+    ram = Ram([mp_tables(platform._replace(cpus=cpus), base)])
     pointer = ram.read(ram.search(b"_MP_", base, 0x100000), 16)
     address, paragraphs, revision = struct.unpack_from("<IBB", pointer, 4)
     assert (paragraphs, revision) == (1, 4)
@@ -56,7 +60,7 @@ def test_processors(cpus: int, told: int) -> None:
 
 
 def test_what_the_processors_are() -> None:
-    data = bytes(mp_tables(1, signature=0x50654, features=0x1783FBFF).data)
+    data = bytes(mp_tables(Platform(1, signature=0x50654, features=0x1783FBFF)).data)
     assert struct.unpack_from("<II8x", data, 16 + 44 + 4) == (0x50654, 0x1783FBFF)
 
 
@@ -72,6 +76,19 @@ def test_bus_ioapic_and_wiring() -> None:
     assert entries[17:] == ["04 03 00 00 00 00 00 00", "04 01 00 00 00 00 ff 01"]
 
 
+def test_without_pics_nothing_comes_from_them() -> None:
+    with_pics = read_tables(4)[1]
+    platform = Platform(ioapic_version=0x20, has_pics=False)
+    entries = read_tables(4, platform=platform)[1]
+    assert [entry for entry in with_pics if entry not in entries] == [
+        bytes.fromhex("02 00 11 01 00 00 c0 fe"),
+        bytes.fromhex("04 03 00 00 00 00 00 00"),
+    ]
+    assert [entry for entry in entries if entry not in with_pics] == [
+        bytes.fromhex("02 00 20 01 00 00 c0 fe")
+    ]
+
+
 def test_it_may_lie_elsewhere() -> None:
     assert read_tables(1, 0x9FC00)[0][:4] == b"PCMP"
 
@@ -82,18 +99,23 @@ def test_it_may_lie_elsewhere() -> None:
 )
 def test_what_cannot_be(cpus: int, base: int, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        mp_tables(cpus, base)
+        mp_tables(Platform(cpus), base)
+
+
+def test_without_an_ioapic_there_is_nothing_to_tell() -> None:
+    with pytest.raises(ValueError, match="need an IOAPIC"):
+        mp_tables(Platform(ioapic_version=None))
 
 
 class TestFirmware:
     @pytest.mark.parametrize("ram", [64 * KIB, 640 * KIB, MIB - 4 * KIB])
     def test_no_bios_area_no_tables(self, ram: int) -> None:
-        assert firmware_tables(2, ram) == (0, ())
+        assert firmware_tables(Platform(2), ram) == (0, ())
 
     @pytest.mark.parametrize("ram", [MIB, 16 * MIB, 8 * GIB])
     @pytest.mark.parametrize("cpus", [1, 288])
     def test_all_is_in_the_bios_area_and_found(self, cpus: int, ram: int) -> None:
-        firmware = firmware_tables(cpus, ram)
+        firmware = firmware_tables(Platform(cpus), ram)
         check_pieces(firmware.pieces, ram)
         assert all(0xE0000 <= piece.gpa < piece.end <= 0x100000 for piece in firmware.pieces)
         memory = Ram(firmware.pieces)
@@ -101,8 +123,13 @@ class TestFirmware:
         assert memory.search(b"_MP_", 0xF0000, 0x100000)
         tables_from(memory, firmware.rsdp)
 
+    def test_without_apics_there_are_no_mp_tables(self) -> None:
+        platform = Platform(ioapic_version=None, has_pics=False)
+        firmware = firmware_tables(platform, MIB)
+        assert [piece.name for piece in firmware.pieces] == ["the ACPI tables"]
+
     def test_both_kinds_tell_the_same(self) -> None:
-        firmware = firmware_tables(5, MIB)
+        firmware = firmware_tables(Platform(5), MIB)
         madt = tables_from(Ram(firmware.pieces), firmware.rsdp)[b"APIC"]
         in_acpi = [body[1] for kind, body in madt_entries(madt) if kind == 0]
         assert in_acpi == [entry[1] for entry in read_tables(5)[1] if entry[0] == 0]

@@ -267,3 +267,12 @@ def test_a_device_that_is_detached_answers_no_more() -> None:
     found = bus.find(0x2F)
     assert found is not None
     assert found.base == 0x20
+
+
+def test_a_device_that_is_detached_is_forgotten_even_if_it_was_the_last_one_reached() -> None:
+    bus = Bus("port", 0x1_0000)
+    bus.attach(0x20, 4, Ram(1, 4))
+    bus.write(0x20, 1, 0x5A)
+    assert bus.read(0x20, 1) == 0x5A
+    bus.detach(0x20)
+    assert bus.read(0x20, 1) == 0xFF

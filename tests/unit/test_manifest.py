@@ -86,10 +86,12 @@ def test_defaults(tmp_path: Path) -> None:
             cmdline="",
             modules=(),
             smp=1,
+            kvm_only=None,
             needs=(),
             attach=(),
             input=b"",
             keys=b"",
+            power_button=None,
             teletype=None,
             output=b"",
             output_regex=None,
@@ -117,6 +119,7 @@ def test_every_key(tmp_path: Path) -> None:
     attach = ["scratch-mmio"]
     input = "\\u0004\\u00ff"
     keys = "\\u001b"
+    power_button = "now\\u00ff"
     teletype = "\u00e4"
     output_regex = "a+\\n"
     status = 3
@@ -133,10 +136,12 @@ def test_every_key(tmp_path: Path) -> None:
         cmdline="one two",
         modules=(first, second),
         smp=2,
+        kvm_only=None,
         needs=("long_mode", "sse"),
         attach=("scratch-mmio",),
         input=b"\x04\xff",
         keys=b"\x1b",
+        power_button=b"now\xff",
         teletype="ä".encode(),
         output=None,
         output_regex=b"a+\n",

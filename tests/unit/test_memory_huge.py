@@ -10,7 +10,7 @@ import pytest
 
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import GIB, MIB
-from pykvm.memory import Gpa, GuestMemory, host_memory
+from pykvm.memory import Gpa, GuestMemory, host_memory, wants_huge_pages
 from pykvm.x86 import PAGE_SIZE
 
 SIZE = 6 * MIB
@@ -75,3 +75,18 @@ def is_mapped(address: int) -> bool:
     lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
     ranges = [line.split()[0].split("-") for line in lines]
     return any(int(start, 16) <= address < int(end, 16) for start, end in ranges)
+
+
+@pytest.mark.parametrize(
+    ("ram", "wants"),
+    [
+        (64 * MIB - PAGE_SIZE, False),
+        (64 * MIB, True),
+        (2 * GIB, True),
+        (2 * GIB + PAGE_SIZE, False),
+    ],
+)
+def test_who_asks_for_huge_pages(monkeypatch: pytest.MonkeyPatch, ram: int, wants: bool) -> None:
+    """Not less than 64 MiB, nor more than half of what the host has."""
+    monkeypatch.setattr("pykvm.memory.host_memory", lambda: 4 * GIB)
+    assert wants_huge_pages(ram) is wants

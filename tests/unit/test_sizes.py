@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Sizes as people write and read them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykvm.errors import GuestMemoryError
-from pykvm.memory import parse_size
+from pykvm.sizes import parse_size, size_words
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,20 @@ def test_any_text_is_a_size_or_a_clear_error(text: str) -> None:
         told = ""
     assert size > 0
     assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (100, "100 bytes"),
+        (12288, "12 KiB"),
+        (12289, "12289 bytes"),
+        (1 << 24, "16 MiB"),
+        (1 << 32, "4 GiB"),
+        (1 << 40, "1 TiB"),
+    ],
+)
+def test_sizes_in_words(size: int, words: str) -> None:
+    assert size_words(size) == words

@@ -10,18 +10,23 @@ import pytest
 pytest.importorskip("pykvm._shim", reason="the extension names the exits")
 
 from pykvm.bus import MEMORY_SPACE, PORT_SPACE, UNCLAIMED_KEPT, Bus
-from pykvm.cpu.kvm import KvmCpu
+from pykvm.cpu.kvm_parts import LoopedVcpu
+from pykvm.cpu.protocol import Cpu
 from pykvm.stats import Unclaimed, add, collect
 
 IO, HLT, MMIO = 2, 5, 6  # KVM_EXIT_*
 
 
-def cpu(exits: dict[int, int], ports: dict[int, int], inside_ns: int) -> KvmCpu:
+def cpu(exits: dict[int, int], ports: dict[int, int], inside_ns: int) -> Cpu:
     """A processor that has counted so much."""
-    loop = SimpleNamespace(
-        exits_by_reason=lambda: exits, exits_by_port=lambda: ports, inside_ns=inside_ns
+    vcpu = LoopedVcpu()
+    vcpu.loop = cast(
+        "Any",
+        SimpleNamespace(
+            exits_by_reason=lambda: exits, exits_by_port=lambda: ports, inside_ns=inside_ns
+        ),
     )
-    return cast("KvmCpu", cast("Any", SimpleNamespace(loop=loop)))
+    return cast("Cpu", vcpu)
 
 
 def buses() -> tuple[Bus, Bus]:

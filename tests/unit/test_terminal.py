@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pykvm.cli.terminal import EscapeFilter, KeyAction, RawTerminal, is_foreground
 
-LEAVE, HELP = KeyAction.LEAVE, KeyAction.HELP
+LEAVE, HELP, BUTTON = KeyAction.LEAVE, KeyAction.HELP, KeyAction.POWER_BUTTON
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,7 @@ LEAVE, HELP = KeyAction.LEAVE, KeyAction.HELP
         (b"\x01X", b"", [LEAVE]),
         (b"\x01h\x01H\x01?", b"", [HELP, HELP, HELP]),
         (b"\x01c\x01C", b"\x03\x03", []),
+        (b"\x01p\x01P", b"", [BUTTON, BUTTON]),
         (b"\x01\x01", b"\x01", []),
         (b"\x01\x01x", b"\x01x", []),
         (b"\x01\x01\x01x", b"\x01", [LEAVE]),

@@ -20,6 +20,7 @@ from pykvm.x86 import (
     Segment,
     flat_code,
     flat_data,
+    is_unmaskable,
     real_segment,
 )
 
@@ -104,3 +105,10 @@ def test_real_mode_segments_begin_at_sixteen_times_their_selector(selector: int,
         assert (segment.selector, segment.base, segment.limit) == (selector, base, 0xFFFF)
         assert segment.type == (CODE_TYPE if code else DATA_TYPE)
         assert (segment.g, segment.db, segment.l, segment.dpl, segment.present) == (0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("mode", range(8))
+@pytest.mark.parametrize("masked", [False, True])
+def test_only_smi_nmi_and_init_are_unmaskable(mode: int, masked: bool) -> None:
+    entry = 0xFF << 56 | masked << 16 | 1 << 15 | mode << 8 | 0x55
+    assert is_unmaskable(entry) is (mode in (2, 4, 5) and not masked)

@@ -85,7 +85,7 @@ def test_what_is_no_image_is_said(tmp_path: Path) -> None:
         ("missing", "No such file"),
         ("", "Is a directory"),
         ("empty", "it is empty"),
-        ("pipe", "it is not a regular file"),
+        ("pipe", "pipe: is not a regular file"),
         ("nul\0", "null"),
     ):
         with pytest.raises(DiskError, match=words) as error:

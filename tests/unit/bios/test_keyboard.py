@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from pykvm.bios import bda as field
@@ -217,3 +219,30 @@ def test_it_tells_when_all_that_was_typed_is_in_the_guests_buffer(rig: Rig) -> N
     read_all(rig)
     keyboard.refill()
     assert told == [TYPED_AHEAD] * 2
+
+
+def test_what_was_not_read_goes_to_another_guest(make_rig: Callable[..., Rig]) -> None:
+    """The keys in the guest's buffer, then those that wait on the host."""
+    old, new = make_rig(), make_rig()
+    old.bios.keyboard.type(b"ab")
+    old.bios.keyboard.refill()
+    old.bios.keyboard.type(b"cd")
+    new.bios.keyboard.give(old.bios.keyboard.take(from_guest=True))
+    assert old.bios.keyboard.take(from_guest=True) == []
+    assert bytes(new.call(0x16, ax=0).r.al for _ in range(4)) == b"abcd"
+
+
+def test_a_guest_s_own_buffer_may_be_left_alone(rig: Rig) -> None:
+    rig.bios.keyboard.type(b"a")
+    rig.bios.keyboard.refill()
+    rig.bios.keyboard.type(b"b")
+    assert [key & 0xFF for key in rig.bios.keyboard.take(from_guest=False)] == [ord("b")]
+    assert rig.call(0x16, ax=0).r.al == ord("a")
+
+
+def test_no_more_is_taken_than_another_keyboard_has_room_for(rig: Rig) -> None:
+    """A guest whose buffer is as large as its segment."""
+    for pointer, value in ((0x80, 0x1E), (0x82, 0xFFFE), (0x1A, 0x1E), (0x1C, 0xFFFC)):
+        rig.bda.set_word(pointer, value)
+    rig.bios.keyboard.type(b"a")
+    assert len(rig.bios.keyboard.take(from_guest=True)) == 4096

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pykvm.bios import bda as field
+from pykvm.boot.bios_data import COM_PORTS
 from pykvm.layout import COM1
 from tests.unit.bios.rig import NS, STACK, Rig
 
@@ -75,10 +76,10 @@ def test_ports_that_are_not_there(rig: Rig, function: int, port: int) -> None:
 
 
 def test_a_port_that_the_guest_removed(rig: Rig) -> None:
-    rig.bda.set_word(field.COM_PORTS, 0)
+    rig.bda.set_word(COM_PORTS, 0)
     assert rig.call(0x14, ax=0x0141).r.ah == 0x80
     # its address there is the guest's to change, not where the service writes
-    rig.bda.set_word(field.COM_PORTS, 0x30)
+    rig.bda.set_word(COM_PORTS, 0x30)
     assert rig.call(0x14, ax=0x0141).r.ah == THRE_AND_EMPTY
     assert rig.serial_out.data == b"A"
 

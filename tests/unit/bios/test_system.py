@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pykvm.bios.memory_map import extended_memory
-from pykvm.boot.e820 import memory_map
+from pykvm.boot.e820 import extended_memory, memory_map
 from pykvm.layout import GIB, KIB, MIB
 from pykvm.memory import Gpa, GuestMemory
 from tests.unit.bios.rig import NS, STACK, Result, Rig

@@ -160,13 +160,20 @@ def test_the_teletype_s_sink_gets_utf_8_and_no_escape_sequences(rig: Rig) -> Non
     assert rig.teletype.data.decode() == "←[2J☺█ "
 
 
-@pytest.mark.parametrize(("dh", "dl"), [(25, 0), (255, 255), (0, 80)])
+@pytest.mark.parametrize(("dh", "dl"), [(25, 0), (255, 255)])
 def test_a_cursor_beyond_the_screen_hides_and_is_brought_back(rig: Rig, dh: int, dl: int) -> None:
     place(rig, dh, dl)
     assert rig.bios.frame().cursor is None
     assert cursor(rig) == (dh, dl)
     type_text(rig, b"x")
     assert rig.bios.frame().cursor is not None
+
+
+def test_a_cursor_beyond_a_row_is_in_the_next(rig: Rig) -> None:
+    """As the controller counts; the column stays for the BIOS to tell."""
+    place(rig, 0, 82)
+    assert rig.bios.frame().cursor == (1, 2)
+    assert cursor(rig) == (0, 82)
 
 
 def test_scroll_a_window_up_and_down(rig: Rig) -> None:

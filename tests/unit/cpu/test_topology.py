@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from pykvm.cpu.model import cpuid_for
 from pykvm.cpu.topology import MAX_COUNT
 from pykvm.kvm.cpuid import CpuidEntry, to_entries
-from tests.unit.cpu.cpuid_tables import ALL, AMD, INTEL, OLD_INTEL, Table, by_leaf, supported
+from tests.unit.cpu.cpuid_tables import (
+    ALL,
+    AMD,
+    INTEL,
+    OLD_INTEL,
+    Table,
+    by_leaf,
+    sub,
+    supported,
+)
 from tests.unit.cpu.linux_topology import (
     Place,
     by_amd,
@@ -127,6 +136,22 @@ def test_the_host_s_topology_is_gone(name: str) -> None:
     assert (0x1F, 2) not in table
     assert not any(function == 0x80000026 for function, _ in table)
     assert (0x1F, 0) in table or name != "intel"
+
+
+STALE = [sub(function, 7, 0xDEAD) for function in (0xB, 0x1F, 0x80000026)]
+
+
+@every_table
+@settings(deadline=None)
+@given(data=st.data())
+def test_no_stale_leaf_is_left_wherever_it_stood(name: str, data: st.DataObject) -> None:
+    """Beyond the highest leaf that leaf 0 tells of, behind all others, next to one another."""
+    entries = [entry for entry in ALL[name] if entry.function not in (0xB, 0x1F, 0x80000026)]
+    mixed = data.draw(st.permutations(entries + STALE))
+    table = by_leaf(cpuid_for(supported(mixed), 0, 1, lapic=True))
+    added = {(function, level) for function in (0xB, 0x1F) for level in (0, 1)}
+    kept = {(entry.function, entry.index) for entry in entries}
+    assert kept <= table.keys() <= kept | added
 
 
 @every_table

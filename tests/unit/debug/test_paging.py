@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykvm.debug.paging import Controls, PagingMode, Translation, translate
+from pykvm.debug.page_entries import Controls, PagingMode
+from pykvm.debug.paging import Translation, translate
 from pykvm.x86 import Cr0, Cr4, Efer
 
 RAM = 0x40000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pykvm.devices import FwCfg
-from pykvm.devices.fw_cfg_items import E820_RAM, E820_RESERVED, IRQ0_OVERRIDE, e820_file
+from pykvm.devices.fw_cfg_items import IRQ0_OVERRIDE, e820_file
 from pykvm.errors import FwCfgError
 from tests.unit.devices.fw_cfg_rig import DATA, DMA, SELECTOR, Rig
 
@@ -113,7 +113,7 @@ class TestFiles:
             rig.fw_cfg.add_file("opt/huge", Huge())
 
     def test_e820(self) -> None:
-        packed = e820_file([(0, 1 << 20, E820_RAM), (1 << 32, 0x1000, E820_RESERVED)])
+        packed = e820_file([(0, 1 << 20, 1), (1 << 32, 0x1000, 2)])
         assert packed.hex(" ", 4) == (
             "00000000 00000000 00001000 00000000 01000000 "
             "00000000 01000000 00100000 00000000 02000000"

@@ -44,6 +44,17 @@ class TestRegisters:
             assert (rig.low(pin), rig.read(TABLE + 2 * pin + 1)) == (MASKED, 0)
         assert rig.ioapic.routes() == ()
 
+    def test_reset_takes_all_back(self, rig: Rig) -> None:
+        rig.drive(1)
+        rig.program(FIXED | LEVEL | 0x55)
+        rig.write(ID, 0x0500_0000)
+        rig.bus.write(BASE, 4, TABLE)
+        rig.ioapic.reset()
+        assert rig.bus.read(BASE, 4) == 0
+        assert rig.bus.read(BASE + 0x10, 4) == 0
+        self.test_after_reset(rig)
+        assert rig.ioapic.line(PIN).level
+
     def test_the_id_has_four_bits_and_loads_the_arbitration_id(self, rig: Rig) -> None:
         rig.write(ID, 0xFFFF_FFFF)
         assert rig.read(ID) == rig.read(ARBITRATION) == 0x0F00_0000

@@ -13,6 +13,7 @@ from pykvm.devices import (
     BufferSink,
     ByteOverlay,
     Cmos,
+    Crtc,
     Debugcon,
     DebugExit,
     PciConfig,
@@ -162,7 +163,6 @@ def attach_pm(guest: Guest, dice: random.Random) -> Check:
         assert sci.level == raised
         assert pm.read(4, 4) & ~0x1C02 == 0x0001
         assert pm.read(8, 4) < 1 << 24
-        pm.next_event()
 
     return check
 
@@ -192,6 +192,22 @@ def attach_speaker(guest: Guest, dice: random.Random) -> Check:
     return check
 
 
+def attach_crtc(guest: Guest, dice: random.Random) -> Check:
+    crtc = Crtc(clock=Clock(dice))
+    guest.bus.attach(BASE, 2, crtc)
+    guest.bus.attach(BASE + 6, 1, crtc.status)
+
+    def check() -> None:
+        assert crtc.read(0, 1) < 0x20
+        assert crtc.read(1, 1) < 0x100
+        assert crtc.status.read(0, 1) in (0, 1, 9)
+        assert 0 <= crtc.start < 1 << 16
+        assert 0 <= crtc.cursor < 1 << 16
+        assert set(crtc.cursor_lines) <= set(range(32))
+
+    return check
+
+
 @TIMEOUT
 @pytest.mark.parametrize("accelerated", [False, True])
 @pytest.mark.parametrize(
@@ -208,6 +224,7 @@ def attach_speaker(guest: Guest, dice: random.Random) -> Check:
         attach_pm,
         attach_reset_control,
         attach_speaker,
+        attach_crtc,
     ],
 )
 def test_random_accesses(attach: Attach, accelerated: bool) -> None:

@@ -215,3 +215,11 @@ class TestSpeaker:
         for value in (0x02, 0x03, 0x01, 0x00, 0x00):
             speaker.write(0, 1, value)
         assert gates == [True, False]
+
+    def test_reset_is_power_on(self) -> None:
+        gates: list[bool] = []
+        speaker = Speaker(on_gate=gates.append, clock=lambda: 0)
+        speaker.write(0, 1, 0x0F)
+        speaker.reset()
+        assert speaker.read(0, 1) == 0x20
+        assert gates == [True, False]

@@ -10,6 +10,7 @@ from pykvm.kvm.journal import Call
 from pykvm.kvm.recorder import Record
 from pykvm.trace.story import Story, Totals, Turn, add_up, fold, tell_setup, to_draw
 from pykvm.trace.turns import tell_turns
+from tests.unit.trace import by_hand
 
 IO, MMIO, HLT, INTR, SHUTDOWN = (
     REASONS.index(name) for name in ("IO", "MMIO", "HLT", "INTR", "SHUTDOWN")
@@ -37,23 +38,8 @@ SETUP = (OPENED, MADE, ASKED, ASKED, MEMORY)
 
 def record(**fields: Any) -> Record:
     """A one-byte OUT to port 0x3F8 at 0x1000, that took ticks 0 to 100 and that Python answered."""
-    defaults: dict[str, Any] = {
-        "entered": 0,
-        "left": 100,
-        "paused": 0,
-        "address": 0x3F8,
-        "value": 0x41,
-        "rip": 0x1000,
-        "cs_base": 0,
-        "count": 1,
-        "reason": IO,
-        "vcpu": 0,
-        "size": 1,
-        "is_write": True,
-        "handled": 0,
-        "code_width": 16,
-    }
-    return Record(**{**defaults, **fields})
+    defaults = {"entered": 0, "left": 100, "rip": 0x1000, "handled": 0}
+    return by_hand.record(**{**defaults, **fields})
 
 
 def tick(**fields: Any) -> Record:
@@ -73,9 +59,9 @@ def instruction(code: str, address: int = 0x1000, bits: int = 16) -> Instruction
     return disassemble(bytes.fromhex(code), address, bits)[0]
 
 
-def name_of(is_mmio: bool, address: int) -> str:
+def device(of: Record) -> str | None:
     """The devices of this machine."""
-    return "" if is_mmio or address != 0x3F8 else "UART"
+    return "UART" if of.reason == IO and of.address == 0x3F8 else None
 
 
 def turns_of(
@@ -90,7 +76,7 @@ def turns_of(
         calls or [],
         ns=lambda ticks: ticks,
         tick_of=lambda call: call.start,
-        name_of=name_of,
+        device=device,
     )
 
 

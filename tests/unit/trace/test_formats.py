@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from pykvm._shim import lib
+from pykvm.kvm.decode import exit_name
 from pykvm.kvm.recorder import INTR
 from pykvm.trace import words
 from pykvm.trace.event import Event
 from pykvm.trace.jsonl import JsonLines
-from pykvm.trace.text import HEAD, TextFormat
+from pykvm.trace.text import TextFormat
 from tests.unit.trace.by_hand import CLOCK, event, no_device, record, uart
 
 
@@ -24,12 +27,39 @@ def test_a_line_of_the_table() -> None:
     ]
 
 
+HEAD = TextFormat(CLOCK, 0, uart).begin()
+
+
 def test_columns_stand_below_their_heads() -> None:
     shown = line(event())
     for head, cell in (("what", "out 0x3f8"), ("device", "UART"), ("by", "C posted")):
         assert shown.index(cell) == HEAD.index(head)
     for head, cell in (("guest+KVM/ns", "1500"), ("user/ns", " 300"), ("time/us", "2.5")):
         assert shown.index(cell) + len(cell) == HEAD.index(head) + len(head)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 133, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    form = TextFormat(CLOCK, 0, uart, width)
+    wide = event(reason=lib.KVM_EXIT_MMIO, address=1 << 40, size=8, value=1 << 63, left=1 << 40)
+    step = event(reason=lib.KVM_EXIT_DEBUG)._replace(changes=dict.fromkeys(("rax", "rbx"), 1 << 63))
+    lines = (form.begin() + form.events([event(), wide, step])).splitlines()
+    assert max(map(len, lines)) <= width
+    assert "out 0x3f8 = 0x41 'A'" in lines[1]
+    assert ("C posted" in lines[1], "UART" in lines[1]) == (width >= 120, width >= 133)
+
+
+def test_columns_stand_below_their_heads_in_a_narrow_table() -> None:
+    form = TextFormat(CLOCK, 0, uart, 80)
+    head, shown = form.begin(), form.events([event()])
+    assert shown.index("out 0x3f8") == head.index("what")
+    assert shown.index("out dx, al") == head.index("instruction")
+    assert shown.index("1500") + 4 == head.index("KVM/ns") + 6
+
+
+def test_an_exit_that_accesses_nothing_has_its_name_in_a_narrow_table() -> None:
+    halt = event(reason=lib.KVM_EXIT_HLT, size=0, count=0)
+    assert " HLT " in TextFormat(CLOCK, 0, uart, 80).events([halt])
 
 
 def test_each_event_is_one_line() -> None:
@@ -98,7 +128,7 @@ def test_words_of_other_exits() -> None:
     assert words.access(record(reason=lib.KVM_EXIT_HLT, **nothing)) == ""
     assert words.access(record(reason=17, value=1, **nothing)) == "suberror 1"
     assert words.access(record(reason=INTR, **nothing)) == "tick or signal"
-    assert words.exit_name(1000) == "reason 1000"
+    assert exit_name(1000) == "reason 1000"
 
 
 def test_who_answered() -> None:

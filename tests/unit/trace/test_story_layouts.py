@@ -15,7 +15,7 @@ from pykvm.kvm.recorder import Record
 from pykvm.trace.story_html import as_html
 from pykvm.trace.story_picture import SPAN, picture, tick_step
 from pykvm.trace.story_text import as_text
-from pykvm.trace.story_words import duration, size
+from pykvm.trace.story_words import duration
 from tests.unit.trace.story_rig import in_a_row, record, story_of, tick, turns_of
 
 VOID = {"meta", "br", "hr", "link", "img", "input"}
@@ -166,11 +166,3 @@ def test_times_have_three_digits(ns: int) -> None:
     number, unit = duration(ns).split()
     factor = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}[unit]
     assert float(number) * factor == pytest.approx(ns, rel=0.006)
-
-
-@pytest.mark.parametrize(
-    ("length", "words"),
-    [(1, "1 byte"), (100, "100 bytes"), (12288, "12 KiB"), (1 << 24, "16 MiB"), (1 << 32, "4 GiB")],
-)
-def test_sizes(length: int, words: str) -> None:
-    assert size(length) == words

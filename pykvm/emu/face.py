@@ -1,0 +1,63 @@
+"""What an emulated processor can be asked, whoever plays the machine around it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from pykvm.cpu.protocol import Counts
+from pykvm.emu.loading import read_bios_registers, write_bios_registers
+from pykvm.errors import MachineError
+
+if TYPE_CHECKING:
+    from pykvm.bios.registers import Registers
+    from pykvm.emu.accesses import Accesses
+    from pykvm.emu.engine import Engine
+    from pykvm.emu.vcpu import EmulatedVcpu
+    from pykvm.kvm.runloop import RunLoop
+    from pykvm.kvm.vcpu import Vcpu
+
+
+class EmulatedFace:
+    """An emulated processor's registers and counts.
+
+    Attributes:
+        engine: the emulator.
+        emulated: its registers as a vCPU's.
+        accesses: the way to the buses.
+    """
+
+    engine: Engine
+    emulated: EmulatedVcpu
+    accesses: Accesses
+
+    @property
+    def vcpu(self) -> Vcpu:
+        """Its registers, by the calls that KVM's vCPUs have for them."""
+        return cast("Vcpu", self.emulated)
+
+    @property
+    def loop(self) -> RunLoop:
+        """There is none.
+
+        Raises:
+            MachineError: always.
+        """
+        raise MachineError("the machine is emulated, without KVM's run loop: --accel kvm")
+
+    def limit_exits(self, count: int | None) -> None:
+        """Take so many exits and no more in the next run; None for any number."""
+        self.accesses.left = count
+
+    @property
+    def counts(self) -> Counts:
+        """Exits and times so far; an exit is what one would be with KVM."""
+        exits, ports = self.accesses.exits, self.accesses.by_port
+        return Counts(dict(exits), dict(ports), self.engine.inside_ns)
+
+    def read_bios_registers(self) -> Registers | None:
+        """What a BIOS service sees; None in protected mode, where there are none."""
+        return read_bios_registers(self.engine.state)
+
+    def write_bios_registers(self, registers: Registers) -> None:
+        """What it changed; RIP stays as it is."""
+        write_bios_registers(registers, self.engine.state)

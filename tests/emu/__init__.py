@@ -1,0 +1,1 @@
+"""The emulator, which needs no KVM."""
