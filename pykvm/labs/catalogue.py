@@ -26,9 +26,9 @@ class Lab(NamedTuple):
         minutes: how long it takes, as text ("30 to 45").
         files: what the student writes, by name.
         guests: the assembly sources among them, and the mode that each image is entered in.
-        needs: the probes that must pass for the lab to make sense here.
+        needs: the probes that must pass where there is a /dev/kvm.
         instead: what to do where the probe of that name fails.
-        kvm: whether it needs /dev/kvm at all.
+        kvm: whether nothing of it can be checked without /dev/kvm.
         seconds: how long a whole check may take.
     """
 

@@ -23,6 +23,9 @@ from pykvm.labs.toolchain import missing_tools
 from pykvm.labs.verdict import CANNOT, FAILED, NOT_TRIED, PASSED, Outcome
 from pykvm.labs.work import Work
 
+KVM, MACHINE = "kvm", "machine"
+"""Besides the probes, what a step may need: /dev/kvm; or a `Machine`, be it an emulated one."""
+
 LAST_PRINTED = 1000
 """How much of what the student's code printed is told, in characters."""
 
@@ -39,7 +42,8 @@ def main() -> None:
     steps = steps_of(import_module(lab.module))
     _say(int(pipe), {"titles": [(step.name, step.title) for step in steps]})
     with TemporaryDirectory(prefix="pykvm-lab-") as scratch:
-        work = Work(Path(folder), lab, int(seed), Path(scratch))
+        emulated = bool(_probe(KVM))
+        work = Work(Path(folder), lab, int(seed), Path(scratch), emulated=emulated)
         done: dict[str, str] = {}
         for step in steps:
             if until_failure == "1" and FAILED in done.values():
@@ -55,14 +59,9 @@ def why_not(lab: Lab) -> tuple[str, str] | None:
     """Why a lab cannot be checked on this host, and what to do instead; None if it can."""
     if lab.has_assembly and missing_tools():
         return missing_tools(), ""
-    if not lab.kvm:
-        return None
-    from pykvm.kvm.system import System
-
-    try:
-        System().close()
-    except PykvmError as error:
-        return str(error), lab.instead.get("kvm", "")
+    unavailable = _probe(KVM)
+    if unavailable:
+        return (unavailable, lab.instead.get(KVM, "")) if lab.kvm else None
     for name in lab.needs:
         words = _probe(name)
         if words:
@@ -76,7 +75,14 @@ def _probe(name: str) -> str:
     from pykvm.kvm.system import System
 
     try:
+        if name == MACHINE:
+            from pykvm.machine import Machine
+
+            Machine("64K").close()
+            return ""
         with System() as system:
+            if name == KVM:
+                return ""
             found = probes.result(system, name)
     except PykvmError as error:
         return str(error)
@@ -87,11 +93,13 @@ def _probe(name: str) -> str:
 
 
 def _try(step: Step, work: Work, done: dict[str, str], seed: int) -> Outcome:
-    for name in step.after:
-        if done[name] != PASSED:
-            why = "builds on a step that has not passed"
-            outcome = CANNOT if done[name] == CANNOT else NOT_TRIED
-            return Outcome(step.name, step.title, outcome, why)
+    before = [done[name] for name in step.after if done[name] != PASSED]
+    if CANNOT in before:
+        why = "builds on a step that cannot be tried here"
+        return Outcome(step.name, step.title, CANNOT, why)
+    if before:
+        why = "builds on a step that has not passed"
+        return Outcome(step.name, step.title, NOT_TRIED, why)
     for name in step.needs:
         words = _probe(name)
         if words:

@@ -68,7 +68,8 @@ def step(
         title: what a right solution does, in the present tense.
         look: where to look if it does not: a section of the lab's README.md, the SDM, ...
         after: the step, or steps, that must have passed before this one is tried.
-        needs: probes; where one fails, the step says so and counts neither way.
+        needs: probes, "kvm" (/dev/kvm) or "machine" (that, or the emulator); where one fails, the
+            step says so and counts neither way.
     """
     before = (after,) if isinstance(after, Step) else after
 

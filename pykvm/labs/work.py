@@ -22,6 +22,8 @@ from pykvm.labs.toolchain import AssemblyError, assemble
 
 SECONDS = 10.0
 MEMORY = 1 << 30
+EMULATOR_MEMORY = 3 << 29
+"""How much more a process may have that emulates: Unicorn sets 1 GiB aside for translated code."""
 
 
 class Work:
@@ -32,6 +34,7 @@ class Work:
         lab: which lab it is of.
         seed: of `random`.
         scratch: an empty folder that is deleted after the check.
+        emulated: whether machines are emulated here, as there is no /dev/kvm.
 
     Attributes:
         folder, lab, scratch: as given.
@@ -39,12 +42,15 @@ class Work:
         printed: what the student's code has printed in this step.
     """
 
-    def __init__(self, folder: Path, lab: Lab, seed: int, scratch: Path) -> None:
+    def __init__(
+        self, folder: Path, lab: Lab, seed: int, scratch: Path, *, emulated: bool = False
+    ) -> None:
         self.folder = folder
         self.lab = lab
         self.scratch = scratch
         self.random = random.Random(seed)
         self.printed = ""
+        self._more_memory = EMULATOR_MEMORY if emulated else 0
 
     def call(
         self, file: str, function: str, *args: Any, seconds: float = SECONDS, memory: int = MEMORY
@@ -137,7 +143,7 @@ class Work:
             "args": args,
             "folder": str(self.folder),
             "seconds": seconds,
-            "memory": memory,
+            "memory": memory + self._more_memory,
         }
         ended = child.run(
             "pykvm.labs.student", (), given=repr(job).encode(), cwd=self.folder, seconds=seconds

@@ -177,6 +177,34 @@ def test_grade_shows_a_line_each(pykvm_command: Pykvm, tmp_path: Path) -> None:
     assert b"1 of 1 submissions pass" in result.out
 
 
+def test_without_kvm_the_emulator_runs_what_it_can(pykvm_command: Pykvm, tmp_path: Path) -> None:
+    switch = find_lab(4)
+    lay_out(switch, tmp_path / "switch")
+    result = pykvm_command("lab", "check", "switch", "--json", lacks=["no-kvm"])
+    verdict = json.loads(result.out)
+    if verdict["cannot"]:
+        pytest.skip(verdict["cannot"])
+    assert verdict["passed"]
+    lay_out(find_lab(2), tmp_path / "ports")
+    result = pykvm_command("lab", "check", "ports", "--json", lacks=["no-kvm"])
+    verdict = json.loads(result.out)
+    assert verdict["passed"]
+    assert not verdict["complete"]
+    skipped = {s["name"]: s["why"] for s in verdict["steps"] if s["outcome"] == "cannot"}
+    assert skipped.keys() == {"runs", "astray"}
+    assert "/dev/kvm is missing" in skipped["runs"]
+
+
+def test_without_kvm_a_lab_about_it_says_what_to_do(pykvm_command: Pykvm, tmp_path: Path) -> None:
+    lay_out(find_lab(1), tmp_path / "first")
+    result = pykvm_command("lab", "check", "first", lacks=["no-kvm"])
+    assert result.status == 125
+    assert b"/dev/kvm is missing" in result.out
+    assert b"instead: do lab 0" in result.out
+    started = pykvm_command("lab", "start", "1", "second", lacks=["no-kvm"])
+    assert b"cannot be checked here: /dev/kvm is missing" in started.out
+
+
 def test_asm_builds_what_run_runs(pykvm_command: Pykvm, tmp_path: Path) -> None:
     lab = next((lab for lab in LABS if lab.has_assembly), None)
     assert lab is not None

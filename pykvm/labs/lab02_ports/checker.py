@@ -157,6 +157,7 @@ def talker(keys: int, greeting: bytes) -> bytes:
     "runs guests that talk through it",
     look="README.md, section 5",
     after=(takes_strings, answers_strings),
+    needs=("kvm",),
 )
 def runs(work: Work) -> None:
     for _ in range(2):
@@ -221,7 +222,11 @@ def run_guest(_: Student, image: bytes, keys: bytes) -> tuple[str, bytes]:
         return end, machine.debug_output[:1000]
 
 
-@step("the guest says its keys in capitals, then halts", look="README.md, section 6")
+@step(
+    "the guest says its keys in capitals, then halts",
+    look="README.md, section 6",
+    needs=("machine",),
+)
 def capitals(work: Work) -> None:
     image = work.assemble(GUEST)
     edges = bytes(work.random.sample(list(b"`az{@AZ[\0\x7f\xe1\xff"), 12))

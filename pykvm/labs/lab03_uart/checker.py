@@ -192,7 +192,7 @@ def echoes(work: Work, source: str) -> None:
     expect(end, "halted", "how the echo ends")
 
 
-@step("serves a guest that polls", look="README.md, section 3", after=tells_status)
+@step("serves a guest that polls", look="README.md, section 3", after=tells_status, needs=("kvm",))
 def serves_polling(work: Work) -> None:
     echoes(work, "polled.s")
 
@@ -277,7 +277,11 @@ def run_driver(
     return end, bytes(uart.sent), uart.format, uart.mistakes
 
 
-@step("the driver sends back what comes in, on a slow line, too", look="README.md, section 6")
+@step(
+    "the driver sends back what comes in, on a slow line, too",
+    look="README.md, section 6",
+    needs=("machine",),
+)
 def drives(work: Work) -> None:
     image = work.assemble(DRIVER)
     keys = some_text(work.random)

@@ -28,7 +28,7 @@ def run(work: Work, word: bytes) -> Run:
     return work.run(image, ram=ram, want=[(TWO_MIB, 8)], seconds=4)
 
 
-@step("the guest comes to its HLT", look="README.md, sections 3 and 5")
+@step("the guest comes to its HLT", look="README.md, sections 3 and 5", needs=("machine",))
 def comes_through(work: Work) -> None:
     done = run(work, b"abcd")
     if done.reason != "halted":
