@@ -97,6 +97,10 @@ class CoreError(PykvmError):
     """A core file cannot be written: no directory, no permission, a full disk."""
 
 
+class LabError(PykvmError):
+    """A lab of the course that cannot be started, found or checked: no such lab, no assembler."""
+
+
 class BenchError(PykvmError):
     """A benchmark that cannot be run as asked, or a result that cannot be read."""
 

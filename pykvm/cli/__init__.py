@@ -11,6 +11,7 @@ COMMANDS = {
     "explain": "tell what KVM does, step by step, on a run",
     "bench": "measure what exits, boots and consoles cost",
     "doctor": "tell what this host's KVM can do",
+    "lab": "learn how a hypervisor works: a course of labs, each with a checker",
 }
 
 

@@ -53,7 +53,7 @@ def test_one_wheel_serves_all_pythons_from_3_11_on(wheel: Path) -> None:
     assert "-cp311-abi3-linux_x86_64" in wheel.name
 
 
-def test_the_wheel_carries_the_guests_and_the_types(wheel: Path) -> None:
+def test_the_wheel_carries_guests_types_and_labs_without_solutions(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "pykvm/py.typed",
@@ -64,7 +64,14 @@ def test_the_wheel_carries_the_guests_and_the_types(wheel: Path) -> None:
         "pykvm/guests/bench/cpuid.bin64",
         "pykvm/guests/bench/ipi.bin",
         "pykvm/kvm/probes/modes.py",
+        "pykvm/labs/lab03_uart/README.md",
+        "pykvm/labs/lab03_uart/uart.svg",
+        "pykvm/labs/lab03_uart/lab.toml",
+        "pykvm/labs/lab03_uart/checker.py",
+        "pykvm/labs/lab03_uart/interrupts.s",
+        "pykvm/labs/lab03_uart/starter/driver.s",
     } <= names
+    assert not [name for name in names if "solution" in name or name.endswith((".pyc", ".o"))]
     assert not [name for name in names if name.startswith(("tests/", "csrc/", "guests/"))]
 
 

@@ -30,6 +30,7 @@ LAYERS = (
     ("debug",),
     ("trace", "gdb"),
     ("bench",),
+    ("labs",),
     ("cli",),
     ("__init__", "__main__"),
 )

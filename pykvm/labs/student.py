@@ -1,0 +1,163 @@
+"""The process in which a student's code runs: `python -m pykvm.labs.student`, started by `Work`.
+
+It reads what to do from standard input, limits itself, does it, and says what came of it on the
+message pipe, behind a token that the student's code has no reason to know.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import resource
+import sys
+import traceback
+from ast import literal_eval
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from pykvm.labs.steps import Wrong
+
+LARGEST_RESULT = 1 << 19
+FILE_SIZE = 64 << 20
+DESCRIPTORS = 256
+FRAMES = 3
+"""How many places of a traceback are told."""
+
+
+class Student:
+    """What a scenario gets: the student's folder, from within the student's process.
+
+    Attributes:
+        folder: the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, name: str) -> ModuleType:
+        """The student's file `name` as a module; it is run once.
+
+        Raises:
+            Exception: whatever the file raises.
+        """
+        stem = name.removesuffix(".py")
+        if stem in sys.modules:
+            return sys.modules[stem]
+        spec = importlib.util.spec_from_file_location(stem, self.folder / name)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[stem] = module
+        # bytecode would lie about in the student's folder
+        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            spec.loader.exec_module(module)
+        finally:
+            sys.dont_write_bytecode = writes
+        return module
+
+    def get(self, name: str, what: str) -> Any:
+        """The function, class or value `what` of the student's file `name`.
+
+        Raises:
+            Wrong: the file has none.
+        """
+        module = self.load(name)
+        if not hasattr(module, what):
+            raise Wrong(f"{name} has no {what}: the starter has it, did its name change?")
+        return getattr(module, what)
+
+
+def call(student: Student, name: str, what: str, *args: Any) -> Any:
+    """The scenario of `Work.call`: call one function."""
+    return student.get(name, what)(*args)
+
+
+def main() -> None:
+    """Do one thing in the student's folder, the current directory."""
+    pipe = int(sys.argv[1])
+    job = literal_eval(sys.stdin.buffer.read().decode())
+    _limit(job["memory"], job["seconds"])
+    folder = Path(job["folder"])
+    own = os.getpid()
+    # behind Python's own modules: a random.py of the student's must not be taken for Python's
+    sys.path.append(str(folder))
+    answer = _answer(job, Student(folder))
+    if os.getpid() == own:
+        _say(pipe, job["token"], answer)
+    # neither its atexit functions nor its threads have a say in how this ends
+    _leave()
+
+
+def _leave() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+    os._exit(0)
+
+
+def _limit(memory: int, seconds: float) -> None:
+    processor_seconds = int(seconds) + 2
+    for what, limit in (
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, processor_seconds),
+        (resource.RLIMIT_FSIZE, FILE_SIZE),
+        (resource.RLIMIT_NOFILE, DESCRIPTORS),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        least = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (least, least))
+
+
+def _answer(job: dict[str, Any], student: Student) -> tuple[str, ...]:
+    """("returned", repr) or ("wrong", why, look) or ("raised", words)."""
+    scenario: Callable[..., Any] = getattr(importlib.import_module(job["module"]), job["scenario"])
+    try:
+        result = repr(scenario(student, *job["args"]))
+    except Wrong as wrong:
+        return ("wrong", wrong.why, wrong.look)
+    except SystemExit as end:
+        return ("raised", f"the code ended its process: sys.exit({end.code!r})")
+    except BaseException as error:
+        return ("raised", _words(error, student.folder))
+    if len(result) > LARGEST_RESULT:
+        return ("raised", f"what was returned is {len(result)} characters long")
+    return ("returned", result)
+
+
+def _words(error: BaseException, folder: Path) -> str:
+    """What was raised, and where in the student's files."""
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{name}: {Path(error.filename).name}, line {error.lineno}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).parent == folder]
+    where = "; ".join(
+        f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}: {frame.line}"
+        for frame in own[-FRAMES:]
+    )
+    words = f"{name}: {said}" if said else name
+    return f"{words[:500]} ({where})" if where else words[:500]
+
+
+def _say(pipe: int, token: str, answer: tuple[str, ...]) -> None:
+    rest = memoryview(f"\n{token}{answer!r}".encode(errors="backslashreplace"))
+    try:
+        while rest:
+            rest = rest[os.write(pipe, rest) :]
+    except OSError:
+        return  # it closed descriptors that are not its own: nothing can be said
+
+
+if __name__ == "__main__":
+    main()

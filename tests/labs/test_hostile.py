@@ -1,0 +1,179 @@
+"""Whatever a student's code does, the verdict is honest, short, and comes in time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pykvm.labs.catalogue import find_lab
+from pykvm.labs.checking import check
+from pykvm.labs.steps import Wrong
+from pykvm.labs.student import Student
+from pykvm.labs.verdict import PASSED
+from pykvm.labs.work import Work
+
+LAB = find_lab(1)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Work:
+    """A student's folder; `write` puts a file there."""
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    return Work(folder, LAB, 1, tmp_path)
+
+
+def call(work: Work, body: str, *args: object, seconds: float = 20.0) -> object:
+    """What comes of a function with that body."""
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    text = f"import os, signal, sys, time\ndef f(*args):\n{lines}"
+    (work.folder / "code.py").write_text(text, encoding="utf-8")
+    return work.call("code.py", "f", *args, seconds=seconds)
+
+
+def refused(work: Work, body: str, *, seconds: float = 20.0) -> str:
+    """In which words a call is refused."""
+    with pytest.raises(Wrong) as caught:
+        call(work, body, seconds=seconds)
+    assert len(caught.value.why) < 1000
+    return caught.value.why
+
+
+def test_plain_values_come_and_go(work: Work) -> None:
+    values = (None, True, -5, 1.5, "\udcff\n", b"\0\xff", [1], (2,), {3: "x"}, {4})
+    assert call(work, "return args", *values) == values
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return 1 / 0", "ZeroDivisionError: division by zero (code.py, line 3, in f: return 1"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("sys.exit(0)", "sys.exit(0)"),
+        ("sys.exit('x')", "sys.exit('x')"),
+        ("os._exit(0)", "ended its process instead of returning"),
+        ("os._exit(7)", "ended its process with status 7"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "died of SIGSEGV"),
+        ("os.closerange(0, 256)\nreturn 1", "closed descriptors"),
+        ("return object()", "which is no plain value"),
+        ("return 'x' * 10**7", "characters long"),
+        ("class E(Exception):\n  def __str__(s): raise E\nraise E", "E (code.py"),
+        ("raise ValueError('x' * 10**7)", "ValueError: xxx"),
+        ("return f()", "RecursionError"),
+        ("return bytearray(2 << 30)", "MemoryError"),
+        ("import ctypes\nctypes.string_at(0)", "died of SIGSEGV"),
+    ],
+)
+def test_it_is_told_what_went_wrong(work: Work, body: str, words: str) -> None:
+    assert words in refused(work, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "while True: pass",
+        "time.sleep(60)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass",
+        "while True: print('x' * 10000)",
+        "sys.stdin.close()\nos.read(os.pipe()[0], 1)",
+        "if os.fork(): time.sleep(60)\nelse: os.setsid(); time.sleep(60)",
+    ],
+)
+def test_what_does_not_end_is_ended(work: Work, body: str) -> None:
+    assert "took longer than 0.5 s" in refused(work, body, seconds=0.5)
+    assert len(work.printed) < 7000
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_what_it_printed_is_kept_at_both_ends(work: Work) -> None:
+    call(work, "print('first'); print('x' * 10**7); print('last')")
+    assert work.printed.startswith("first\n")
+    assert work.printed.endswith("last\n")
+    assert "bytes more" in work.printed
+    assert len(work.printed) < 7000
+
+
+def test_a_forked_copy_does_not_answer_for_it(work: Work) -> None:
+    body = "if os.fork() == 0: return 'copy'\ntime.sleep(0.5)\nreturn 'own'"
+    assert call(work, body) == "own"
+
+
+def test_processes_it_left_behind_are_ended(tmp_path: Path) -> None:
+    code = """
+import os, time
+def run(code, ax):
+    if os.fork() == 0:
+        os.setsid()
+        with open("left", "w") as file:
+            file.write(str(os.getpid()))
+        time.sleep(60)
+    while not os.path.exists("left") or not os.path.getsize("left"):
+        time.sleep(0.01)
+    return ax
+"""
+    (tmp_path / "vm.py").write_text(code, encoding="utf-8")
+    verdict = check(tmp_path, LAB)
+    if verdict.cannot:
+        pytest.skip(verdict.cannot)
+    assert verdict.steps[0].outcome == PASSED
+    assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
+
+
+def test_too_many_processes_are_ended(work: Work) -> None:
+    body = "for _ in range(70):\n  if os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
+    assert "more than 64 processes" in refused(work, body)
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_what_it_prints_or_sends_is_no_answer(work: Work) -> None:
+    lines = (
+        "for fd in range(3, 64):",
+        "  try: os.write(fd, b\"\\nabc('returned', '1')\")",
+        "  except OSError: pass",
+        "return 2",
+    )
+    assert call(work, "\n".join(lines)) == 2
+
+
+def test_its_files_do_not_stand_in_for_pythons(work: Work) -> None:
+    for name in ("random.py", "json.py", "ast.py", "pykvm.py"):
+        (work.folder / name).write_text("raise SystemExit('taken')", encoding="utf-8")
+    (work.folder / "helper.py").write_text("VALUE = 5", encoding="utf-8")
+    assert call(work, "import random, helper\nreturn helper.VALUE + len(random.__name__)") == 11
+
+
+def test_a_file_that_is_not_python(work: Work) -> None:
+    (work.folder / "code.py").write_text("def f(:", encoding="utf-8")
+    with pytest.raises(Wrong, match=r"SyntaxError: code.py, line 1"):
+        work.call("code.py", "f")
+    with pytest.raises(Wrong, match=r"vm.py is missing"):
+        work.call("vm.py", "f")
+    (work.folder / "code.py").write_text("x = 1", encoding="utf-8")
+    with pytest.raises(Wrong, match=r"code.py has no f"):
+        work.call("code.py", "f")
+
+
+def raise_wrong(_: Student) -> None:
+    """A scenario that finds a mistake itself."""
+    raise Wrong("found", "there")
+
+
+def test_a_scenario_may_find_a_mistake(work: Work) -> None:
+    with pytest.raises(Wrong) as caught:
+        work.scenario(raise_wrong)
+    assert (caught.value.why, caught.value.look) == ("found", "there")
+
+
+def test_a_check_that_takes_too_long_has_a_verdict(tmp_path: Path) -> None:
+    (tmp_path / "vm.py").write_text("while True: pass", encoding="utf-8")
+    verdict = check(tmp_path, LAB, seconds=3)
+    if verdict.cannot:
+        pytest.skip(verdict.cannot)
+    assert verdict.first_failure is not None
+    assert "whole check took longer than 3 s" in verdict.first_failure.why
+    assert not verdict.passed
+    mine = {str(tmp_path), os.fspath(tmp_path)}
+    assert not [p for p in psutil.process_iter(["cmdline"]) if mine & set(p.info["cmdline"] or ())]
