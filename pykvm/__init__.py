@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.bus import Device

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pykvm import layout
 from pykvm.boot.e820 import map_for_firmware
 from pykvm.cpu.stop import Stop, StopReason
@@ -22,7 +20,7 @@ from pykvm.devices.post import Post
 from pykvm.devices.reset_control import ResetControl
 from pykvm.devices.uart16550 import Uart16550
 from pykvm.irq import IrqLine
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

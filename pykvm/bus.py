@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from typing import Protocol
 
 from pykvm.errors import BusError, UnclaimedAccess
-from pykvm.named import NamedTuple
+from pykvm.named import NamedTuple, Protocol
 
 PORT_SPACE = 1 << 16
 MEMORY_SPACE = 1 << 64

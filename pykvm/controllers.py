@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from errno import EPERM
-from typing import TYPE_CHECKING, Self
 
 from pykvm._shim import ffi, lib
 from pykvm.boot.platform import KVM_IOAPIC_VERSION
@@ -12,9 +11,11 @@ from pykvm.irq import SharedLine
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
 from pykvm.layout import IOAPIC, IOAPIC_TIMER_PIN, ISA_IRQS, SPEAKER, TIMER_IRQ
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from pykvm.bus import Bus
     from pykvm.devices.speaker import Speaker

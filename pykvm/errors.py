@@ -8,7 +8,8 @@ on.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.cpu.snapshot import CpuSnapshot

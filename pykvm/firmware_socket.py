@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from typing import TYPE_CHECKING
 
 from pykvm.boot.flat import is_boot_sector
 from pykvm.boot.image import mode_by_name, read_start
@@ -14,7 +13,7 @@ from pykvm.cpu.stop import Stop, StopReason
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import BIOS_AREA_END, BIOS_TRAP, CRTC, VGA_STATUS
 from pykvm.memory import Gpa
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from pykvm.boot import boot_image, read_image
 from pykvm.boot.firmware_tables import tables_for
 from pykvm.firmware_socket import Start
 from pykvm.memory import Gpa
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, cast
 
 from pykvm.accelerators import open_accelerator
 from pykvm.board import attach_testdev, build_board
@@ -21,6 +20,7 @@ from pykvm.irq import Lines
 from pykvm.layout import DEFAULT_RAM
 from pykvm.loading import Loadable
 from pykvm.memory import GuestMemory, wants_huge_pages
+from pykvm.named import TYPE_CHECKING, cast
 from pykvm.parts import ram_size
 
 if TYPE_CHECKING:

@@ -12,18 +12,20 @@ import os
 import struct
 from contextlib import suppress
 from errno import ENXIO
-from typing import TYPE_CHECKING, NewType
 
 from pykvm.errors import GuestMemoryError
 from pykvm.layout import MIB, ram_ranges
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 from pykvm.sizes import about_size
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import NewType
 
-Gpa = NewType("Gpa", int)
+    Gpa = NewType("Gpa", int)
+else:
+    Gpa = int
 """A guest-physical address."""
 
 OVERCOMMIT = 8

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pykvm._shim import ffi, lib
 from pykvm.cpu.kvm import KvmCpu
 from pykvm.cpu.model import CpuModel, cpuid_for
@@ -12,6 +10,7 @@ from pykvm.errors import GuestMemoryError
 from pykvm.kvm.system import read_cpuid
 from pykvm.kvm.vm import Vm
 from pykvm.layout import IDENTITY_MAP_ADDRESS, MIN_RAM, TSS_ADDRESS
+from pykvm.named import TYPE_CHECKING
 from pykvm.sizes import parse_size
 
 if TYPE_CHECKING:

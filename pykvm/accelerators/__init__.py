@@ -5,9 +5,8 @@ Everything else of a machine, its buses, devices, boot and ends, does not know w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from pykvm.errors import EmulatorUnavailable, KvmUnavailable, MachineError
+from pykvm.named import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import mmap

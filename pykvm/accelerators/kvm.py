@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from pykvm._shim import ffi
 from pykvm.controllers import KINDS, check_processors
 from pykvm.kvm.routes import Routes
 from pykvm.kvm.system import System
 from pykvm.kvm.vm import Vm
+from pykvm.named import TYPE_CHECKING, cast
 from pykvm.parts import make_as_new, make_cpus, place_memory, platform_of
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class KvmAccelerator:
     def place_rom(self, gpa: int, rom: mmap.mmap) -> None:
         """As ROM where the host's KVM has that: writes go nowhere."""
         from pykvm.kvm.capabilities import Capability
-        from pykvm.kvm.vm import MemoryFlag
+        from pykvm.kvm.memory_flags import MemoryFlag
 
         with ffi.from_buffer(rom) as window:
             address = int(ffi.cast("uintptr_t", window))

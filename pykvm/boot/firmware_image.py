@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from pykvm.boot.state import BootState, Piece
 from pykvm.errors import ImageError
 from pykvm.files import open_regular
 from pykvm.layout import FIRMWARE_END, FIRMWARE_LOWEST, KIB, MIB
+from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE, Cr0, DescriptorTable, Mode, real_segment
 
 SEABIOS = (

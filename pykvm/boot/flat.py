@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pykvm.boot.state import BootState, Piece
-from pykvm.boot.tables import long_state, protected_state
 from pykvm.errors import ImageError
 from pykvm.layout import BOOT_DRIVE, BOOT_SECTOR_ADDRESS, FLAT_LOAD_ADDRESS, GIB, HIGH_RAM_BASE, MIB
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import SEGMENT_SIZE, Mode, real_segment
 
 if TYPE_CHECKING:
@@ -69,13 +68,15 @@ def boot_flat(
         )
     piece = Piece(load, image, len(image), "the image")
     stack = 0 if load == HIGH_RAM_BASE else load
+    if mode is Mode.REAL:
+        _check_reach(start, REAL_MODE_REACH, mode)
+        return _real_state(piece, start)
+    from pykvm.boot.tables import long_state, protected_state
+
     if mode is Mode.LONG:
         return long_state(ram, (piece,), start, stack, reserved=reserved)
-    if mode is Mode.PROTECTED:
-        _check_reach(start, PROTECTED_MODE_REACH, mode)
-        return protected_state(ram, (piece,), start, stack, reserved=reserved)
-    _check_reach(start, REAL_MODE_REACH, mode)
-    return _real_state(piece, start)
+    _check_reach(start, PROTECTED_MODE_REACH, mode)
+    return protected_state(ram, (piece,), start, stack, reserved=reserved)
 
 
 def boot_sector(image: bytes) -> BootState:

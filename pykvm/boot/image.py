@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pykvm.boot.flat import boot_flat, boot_sector, is_boot_sector
 from pykvm.boot.kinds import MULTIBOOT_SEARCHED, is_kernel
@@ -14,6 +13,7 @@ from pykvm.boot.state import BootState
 from pykvm.errors import ImageError
 from pykvm.files import open_regular
 from pykvm.layout import MIB
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import Mode
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ Source: Multiboot Specification 0.6.96, 3.1 (OS image format) and 3.2 (machine s
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from pykvm.boot.bios_data import put_bios_data
 from pykvm.boot.elf import ElfFile, read_elf
@@ -18,6 +17,7 @@ from pykvm.boot.room import REACH_32, Room
 from pykvm.boot.state import BootState, Piece
 from pykvm.boot.tables import protected_state
 from pykvm.errors import ImageError
+from pykvm.named import NamedTuple
 
 LOADER_MAGIC = 0x2BADB002
 """What EAX holds at the entry."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from pykvm.boot.e820 import Range, extended_memory, memory_map, usable
 from pykvm.boot.elf import ElfFile
@@ -16,6 +15,7 @@ from pykvm.boot.request import Request, c_string
 from pykvm.boot.room import REACH_32, Room
 from pykvm.boot.state import Piece
 from pykvm.layout import KIB, TEXT_SCREEN
+from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE
 
 LOADER_NAME = "pykvm"

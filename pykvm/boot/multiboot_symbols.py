@@ -7,11 +7,11 @@ headers say where; System V ABI, chapter 4, "Sections".
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from pykvm.boot.elf import ElfFile
 from pykvm.boot.room import Room
 from pykvm.boot.state import Piece
+from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE, Mode
 
 _SHT_NULL, _SHT_NOBITS = 0, 8

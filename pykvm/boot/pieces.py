@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from pykvm.boot.state import Piece
 from pykvm.errors import ImageError
 from pykvm.layout import ram_ranges
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.boot.e820 import Range

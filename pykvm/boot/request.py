@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pykvm.errors import ImageError
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from pykvm.boot.e820 import Range

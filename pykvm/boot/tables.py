@@ -10,12 +10,11 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from pykvm.boot.state import BootState, Piece
 from pykvm.errors import ImageError
 from pykvm.layout import GIB, IDENTITY_MAPPED, LOW_RAM_END, MIB, ram_ranges
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 from pykvm.x86 import (
     PAGE_SIZE,
     Cr0,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
     from pykvm.cpu.stop import Stop
     from pykvm.machine import Machine

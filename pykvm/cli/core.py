@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from pykvm.cli.streams import complain
 from pykvm.errors import CoreError, PykvmError
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pykvm.accelerators import NAMES
 from pykvm.cli import parser
 from pykvm.cpu.model import HOST
 from pykvm.layout import DEFAULT_RAM
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import Mode
 
 if TYPE_CHECKING:

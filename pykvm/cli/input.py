@@ -6,9 +6,9 @@ import os
 import select
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
 
 from pykvm.cpu.threads import start_without_signals
+from pykvm.named import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable

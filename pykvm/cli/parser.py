@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from pykvm.cli.streams import say, write_error
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from pykvm.boot.module_file import ModuleFile
 
 EXIT_USAGE = 2

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pykvm.cli import failure
 from pykvm.cli.streams import complain, say
 from pykvm.cpu.stop import StopReason
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.cli.run import Outcome
     from pykvm.debug.symbols import Symbols
     from pykvm.devices.sinks import BufferSink

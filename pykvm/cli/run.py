@@ -30,12 +30,11 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
 
 from pykvm.cli import failure, run_options, start_up_is_over
 from pykvm.cpu.stop import EXIT_CRASH, Stop, StopReason
 from pykvm.errors import GuestCrash, PykvmError
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from pykvm.cli.chassis import Chassis
+    from pykvm.cli.core import CoreOption
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.signals import OrderlySignals
     from pykvm.devices.sinks import BufferSink
@@ -121,13 +121,12 @@ def main(args: argparse.Namespace) -> int:
 
 def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
     from pykvm.cli.chassis import Chassis
-    from pykvm.cli.core import CoreOption
     from pykvm.cli.serial import SerialLine
     from pykvm.cli.start import check, find_image, make_machine
 
     check(args)
     image = None if args.image is None else find_image(args)
-    core = CoreOption(args, image)
+    core = _core_option(args, image)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     counted = args.stats or args.json
     with (
@@ -152,8 +151,17 @@ def _run_image(args: argparse.Namespace, signals: OrderlySignals) -> Outcome:
             output=line.buffer,
             restarts=chassis.restarts,
             image=image,
-            core=core.write(chassis.machine, outcome),
+            core=None if core is None else core.write(chassis.machine, outcome),
         )
+
+
+def _core_option(args: argparse.Namespace, image: str | None) -> CoreOption | None:
+    """What is wanted of core files; None if nothing is."""
+    if args.core is None and args.core_on_crash is None:
+        return None
+    from pykvm.cli.core import CoreOption
+
+    return CoreOption(args, image)
 
 
 def _listen(args: argparse.Namespace) -> AbstractContextManager[Listener | None]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pykvm.cli.guest_options import add_guest_arguments
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse

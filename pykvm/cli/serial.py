@@ -7,15 +7,17 @@ import stat
 import sys
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TextIO
 
 from pykvm.cli.input import Destination, InputPump, SerialPort
 from pykvm.cli.watched_sink import LateSink, WatchedSink
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.devices.sinks import BufferSink, NullSink, Sink
 from pykvm.errors import SinkError
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from pykvm.cli.bios_console import TerminalScreen
     from pykvm.cli.chassis import Chassis
 

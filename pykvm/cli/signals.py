@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from pykvm.cpu.stop import Stop, StopReason
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from pykvm.errors import DiskError, ImageError, MachineError
 from pykvm.layout import DEFAULT_RAM
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 from pykvm.x86 import Mode
 
 if TYPE_CHECKING:

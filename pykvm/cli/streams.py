@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+
+from pykvm.named import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 STANDARD_OUTPUT = "standard output"
 

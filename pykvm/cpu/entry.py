@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pykvm._shim import ffi
 from pykvm.kvm import ioctl
 from pykvm.kvm.structs import store
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.boot.state import BootState
     from pykvm.kvm.vcpu import Vcpu
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from struct import Struct
-from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.cpu.entry import load_state
@@ -17,9 +16,11 @@ from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
 from pykvm.kvm import ioctl
 from pykvm.kvm.runloop import BUDGET_SPENT, EVENTS_FULL, INTERRUPTED, NO_BUDGET, RunLoop
 from pykvm.kvm.vcpu import Vcpu
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from pykvm.boot.state import BootState
     from pykvm.cpu.injection import Injector

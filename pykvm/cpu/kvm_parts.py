@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pykvm._shim import ffi
 from pykvm.errors import PykvmError
 from pykvm.kvm.runloop import INTERRUPTED, NO_BUDGET
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.bios.registers import Registers
     from pykvm.bus import Bus
     from pykvm.cpu.protocol import Counts

@@ -7,12 +7,13 @@ IA32_XSS.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pykvm._shim import ffi
 from pykvm.cpu.topology import MAX_COUNT, SPARE_ENTRIES, find_leaves, set_topology
 from pykvm.errors import CpuModelError
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _X2APIC, _TSC_DEADLINE, _HYPERVISOR = 1 << 21, 1 << 24, 1 << 31  # leaf 1 ECX
 

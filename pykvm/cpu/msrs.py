@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
 from pykvm.bus import UNCLAIMED_KEPT
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.kvm.runpage import RunPage

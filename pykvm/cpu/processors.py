@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from pykvm.cpu.stop import ALL_ASLEEP, Stop, StopReason, StopRequest
 from pykvm.errors import MachineError
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from typing import Any
 
     from pykvm.cpu.protocol import Cpu
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from pykvm.named import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from pykvm.bios.registers import Registers

@@ -7,10 +7,9 @@ that stand for them would be felt in a short run.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pykvm._shim import ffi
 from pykvm.kvm import ioctl
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import Rflags, is_unmaskable
 
 if TYPE_CHECKING:

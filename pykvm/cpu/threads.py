@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
 
 from pykvm.kvm.runloop import KICK_SIGNAL
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading

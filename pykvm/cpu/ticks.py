@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

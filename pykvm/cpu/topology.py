@@ -11,9 +11,12 @@ Multi-Threading Capable Processors"; APM vol. 3, appendix E.
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Any
 
 from pykvm._shim import ffi
+from pykvm.named import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 SPARE_ENTRIES = 4
 """How many entries more than it has `set_topology` may need in a table."""

@@ -6,7 +6,8 @@ Names are imported at their first use: a machine need not have all of them.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.devices.a20 import A20Gate

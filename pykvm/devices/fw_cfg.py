@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from typing import Protocol
 
 from pykvm.bus import Device
 from pykvm.devices import fw_cfg_items as items
 from pykvm.devices.fw_cfg_items import Item, Items, Written
 from pykvm.errors import GuestMemoryError
 from pykvm.memory import Gpa
+from pykvm.named import Protocol
 
 SELECTOR = 0
 DATA = 1

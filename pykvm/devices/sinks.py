@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
 
 from pykvm.errors import ReaderGoneError, SinkError
+from pykvm.named import Protocol
 
 
 class Sink(Protocol):

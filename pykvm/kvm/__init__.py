@@ -14,7 +14,8 @@ The exits are in `pykvm.kvm.exits`.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pykvm.kvm.capabilities import Capability
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         signal_msi,
     )
     from pykvm.kvm.irqchip import IrqChip, Pit, SplitIrqChip
+    from pykvm.kvm.memory_flags import MemoryFlag
     from pykvm.kvm.msrs import MsrError
     from pykvm.kvm.registers import Regs, Sregs
     from pykvm.kvm.runpage import RunPage
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
     from pykvm.kvm.sync_regs import SyncFlag, SyncRegs
     from pykvm.kvm.system import System
     from pykvm.kvm.vcpu import Vcpu
-    from pykvm.kvm.vm import MemoryFlag, Vm, dirty_pages
+    from pykvm.kvm.vm import Vm, dirty_pages
 
 _EXPORTS = {
     "capabilities": ("Capability",),
@@ -61,7 +63,8 @@ _EXPORTS = {
     "sync_regs": ("SyncFlag", "SyncRegs"),
     "system": ("System",),
     "vcpu": ("Vcpu",),
-    "vm": ("MemoryFlag", "Vm", "dirty_pages"),
+    "memory_flags": ("MemoryFlag",),
+    "vm": ("Vm", "dirty_pages"),
 }
 
 __all__ = [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from pykvm._shim import ffi, lib
 from pykvm.kvm import ioctl
 from pykvm.kvm.vm import Vm
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     pass

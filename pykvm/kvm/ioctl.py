@@ -8,10 +8,13 @@ binds the functions themselves: callers write `ioctl.call(...)`.  (The run loop'
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError
+from pykvm.named import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _MAP_FAILED = ffi.cast("void *", -1)
 

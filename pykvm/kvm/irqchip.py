@@ -6,15 +6,16 @@ made before the first vCPU.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pykvm._shim import ffi, lib
 from pykvm.kvm import ioctl
 from pykvm.kvm.structs import load, store
 from pykvm.kvm.vm import Vm
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import is_unmaskable
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.kvm.chipstate import Chip, IoapicState, PicState, PitState
 
 

@@ -6,9 +6,11 @@ constant (answer a read, drop a write) or native (call a C function).
 
 from __future__ import annotations
 
-from typing import Any
-
 from pykvm._shim import ffi, lib
+from pykvm.named import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _ROUTES_MAX = 256
 _MMIO_MAX = 32

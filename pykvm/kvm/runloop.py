@@ -9,13 +9,14 @@ import os
 import struct
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError, PykvmError
-from pykvm.named import NamedTuple
+from pykvm.named import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.kvm.meter import Meter
     from pykvm.kvm.recorder import Recorder
     from pykvm.kvm.routes import Routes

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pykvm._shim import ffi, lib
 from pykvm.kvm import ioctl
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import PAGE_SIZE
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.kvm.exits import Exit
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
 
 from pykvm._shim import ffi
+from pykvm.named import TYPE_CHECKING
 from pykvm.x86 import DescriptorTable, Segment
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 NESTED: dict[str, type] = {"struct kvm_segment": Segment, "struct kvm_dtable": DescriptorTable}
 """Which dataclass stands for a struct inside a struct; modules that define more add theirs."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from errno import E2BIG, EMFILE, ENFILE
-from typing import TYPE_CHECKING, Any
 
 from pykvm._shim import ffi, lib
 from pykvm.errors import CapabilityMissing, KvmIoctlError, KvmUnavailable
 from pykvm.kvm import ioctl
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from pykvm.kvm.cpuid import CpuidEntry
 
 MSR_GUESS, CPUID_GUESS = 512, 128

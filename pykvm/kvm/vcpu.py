@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from errno import EINTR
-from typing import TYPE_CHECKING, Any, TypeVar
 
 from pykvm._shim import ffi, lib
 from pykvm.errors import KvmIoctlError
@@ -14,14 +13,17 @@ from pykvm.kvm.runpage import RunPage
 from pykvm.kvm.structs import load, store
 from pykvm.kvm.system import read_cpuid
 from pykvm.kvm.vm import Vm, enable_cap
+from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
     from pykvm.kvm.cpuid import CpuidEntry
     from pykvm.kvm.exits import Exit
     from pykvm.kvm.registers import Regs, Sregs
     from pykvm.kvm.state import DebugRegs, Fpu, MpState, VcpuEvents
 
-T = TypeVar("T")
+    T = TypeVar("T")
 
 
 class Vcpu:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from enum import IntFlag
 from errno import EBUSY, EINTR
 
 from pykvm._shim import ffi
@@ -11,13 +10,6 @@ from pykvm.errors import KvmIoctlError
 from pykvm.kvm import ioctl
 from pykvm.kvm.system import System, missing
 from pykvm.x86 import PAGE_SIZE
-
-
-class MemoryFlag(IntFlag):
-    """What can be asked of a memory slot (KVM API 4.35)."""
-
-    LOG_DIRTY_PAGES = 1
-    READONLY = 2
 
 
 class Vm:

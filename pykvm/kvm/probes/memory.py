@@ -9,6 +9,7 @@ from pykvm.kvm.capabilities import Capability
 from pykvm.kvm.coalesced import CoalescedZone
 from pykvm.kvm.eventfd import IoEventFd
 from pykvm.kvm.exits import Hlt, Io, Mmio
+from pykvm.kvm.memory_flags import MemoryFlag
 from pykvm.kvm.probes import probe
 from pykvm.kvm.probes.bench import (
     CODE,
@@ -22,7 +23,7 @@ from pykvm.kvm.probes.bench import (
     expect,
 )
 from pykvm.kvm.system import System
-from pykvm.kvm.vm import MemoryFlag, dirty_pages
+from pykvm.kvm.vm import dirty_pages
 from pykvm.x86 import PAGE_SIZE
 
 _HOLE = 0x10000000

@@ -12,9 +12,9 @@ from pykvm.kvm.capabilities import Capability, name_of
 from pykvm.kvm.chipstate import Chip
 from pykvm.kvm.cpuid import CpuidFlag
 from pykvm.kvm.decode import REASONS
+from pykvm.kvm.memory_flags import MemoryFlag
 from pykvm.kvm.state import DebugControl, EventFlag, MpState
 from pykvm.kvm.sync_regs import SyncFlag
-from pykvm.kvm.vm import MemoryFlag
 
 HEADER = "#include <linux/kvm.h>\n"
 
