@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from pykvm.boot.module_file import ModuleFile
 
+# argparse would look on the disk for a translation of each of its few words
+setattr(argparse, "_", str)  # noqa: B010 - type checkers do not know the name
+
 EXIT_USAGE = 2
 HELP_WIDTH = 98
 """Lines longer than this are hard to read, however wide the terminal is."""

@@ -210,7 +210,7 @@ ON_THE_WAY_TO_A_RUN = (
 )
 NOT_FOR_A_RUN = {
     *("rich", "capstone", "psutil", "hypothesis", "unicorn"),
-    *("dataclasses", "datetime", "inspect", "json", "pathlib", "random", "shutil"),
+    *("dataclasses", "datetime", "inspect", "json", "locale", "pathlib", "random", "shutil"),
     *("subprocess", "tempfile", "tomllib", "traceback", "typing", "urllib", "weakref"),
     *(
         "pykvm.bios",
@@ -228,7 +228,7 @@ NOT_FOR_A_RUN = {
 def test_running_a_guest_imports_nothing_heavy() -> None:
     """A process that only runs a guest pays for no table, disassembler, process list or types.
 
-    `typing`: see `pykvm.named`.
+    `typing`: see `pykvm.named`; `locale`: argparse has it for its translations.
     """
     pytest.importorskip("pykvm._shim")
     program = (
