@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from pykvm.errors import GuestMemoryError
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,20})(?:([KMGT])(?:I?B)?|B)?")
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SUFFIXES = {"": 1, "B": 1} | {
+    unit + ending: size for unit, size in _UNITS.items() for ending in ("", "B", "IB")
+}
+_DIGITS_MAX = 20
 
 
 def parse_size(text: str) -> int:
@@ -18,8 +19,10 @@ def parse_size(text: str) -> int:
     Raises:
         GuestMemoryError: it is not such a size, or not above zero.
     """
-    match = _SIZE.fullmatch(text.strip().upper())
-    size = int(match[1]) * _UNITS[match[2] or ""] if match else 0
+    said = text.strip().upper()
+    digits = said.rstrip("BIKMGT")
+    is_number = digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX
+    size = int(digits) * _SUFFIXES.get(said.removeprefix(digits), 0) if is_number else 0
     if not size:
         raise GuestMemoryError(f"{text!r} is not a memory size: write it like 64K, 16M or 1G")
     return size
