@@ -41,8 +41,8 @@ def _boot_executable(
     image: bytes, request: Request, mode: Mode | None, load_address: int | None
 ) -> BootState:
     from pykvm.boot.elf import boot_elf, elf_mode, read_elf
-    from pykvm.boot.linux import boot_vmlinux, is_vmlinux
     from pykvm.boot.pvh import boot_pvh, find_phys32_entry
+    from pykvm.boot.vmlinux import boot_vmlinux, is_vmlinux
 
     own = elf_mode(image)
     if load_address is not None:

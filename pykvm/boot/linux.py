@@ -1,4 +1,4 @@
-"""Linux: a bzImage by the Linux/x86 boot protocol, a vmlinux at its own entry point.
+"""Linux: a bzImage by the Linux/x86 boot protocol.
 
 Source: the kernel's Documentation/arch/x86/boot.rst, "32-bit Boot Protocol" and "64-bit Boot
 Protocol".  The 16-bit code of a bzImage is not run: there is no BIOS for it to ask.
@@ -6,13 +6,8 @@ Protocol".  The 16-bit code of a bzImage is not run: there is no BIOS for it to 
 
 from __future__ import annotations
 
-import re
-import struct
-
 from pykvm.boot.bios_data import put_bios_data
 from pykvm.boot.e820 import memory_map
-from pykvm.boot.elf import ElfFile, boot_elf
-from pykvm.boot.pieces import check_pieces
 from pykvm.boot.request import Request, c_string
 from pykvm.boot.room import REACH_32, Room
 from pykvm.boot.setup_header import (
@@ -24,26 +19,15 @@ from pykvm.boot.setup_header import (
 )
 from pykvm.boot.state import BootState, Piece
 from pykvm.boot.tables import LINUX_SELECTORS, long_state, protected_state, ram_end
-from pykvm.boot.zero_page import HEADER_AT, LOADED_HIGH, SIZE, Parameters, zero_page
+from pykvm.boot.zero_page import SIZE, Parameters, zero_page
 from pykvm.errors import ImageError
 from pykvm.named import NamedTuple
 from pykvm.x86 import PAGE_SIZE, Mode
 
 _ENTRY_64 = 0x200
 
-_BANNER = re.compile(rb"Linux version [0-9]+\.[0-9]+\.[0-9][^\n\0]* \(")
-"""How linux_banner begins (init/version.c): release, then who compiled it in parentheses.  Programs
-that print it, or look for it, have the first two words at the most."""
-"""How `linux_banner` begins, which every vmlinux has."""
 
-_VMLINUX_CMDLINE_SIZE = 2047
-"""COMMAND_LINE_SIZE of x86 less the terminating zero."""
-
-_VMLINUX_INITRD_MAX = {Mode.PROTECTED: 0x37FF_FFFF, Mode.LONG: 0x7FFF_FFFF}
-"""As the setup headers (initrd_addr_max) of 32-bit and 64-bit kernels say."""
-
-
-class _Limits(NamedTuple):
+class Limits(NamedTuple):
     """What a kernel can take."""
 
     cmdline_size: int
@@ -68,14 +52,14 @@ def boot_bzimage(image: bytes, request: Request, mode: Mode) -> BootState:
     room = Room(request, state.pieces, state.rsp)
     load, end = _put_kernel(header, memoryview(image)[header.kernel :], room)
     put_bios_data(room, request.ram)
-    limits = _Limits(
+    limits = Limits(
         header.cmdline_size,
         header.initrd_addr_max,
         bool(header.xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G),
     )
     entry = load + _ENTRY_64 if mode is Mode.LONG else load
     state = state._replace(rip=entry)
-    return _hand_over(state, room, request, header.raw, limits, kernel=(load, end))
+    return hand_over(state, room, request, header.raw, limits, kernel=(load, end))
 
 
 def _put_kernel(header: SetupHeader, kernel: memoryview, room: Room) -> tuple[int, int]:
@@ -113,49 +97,12 @@ def _is_free(room: Room, start: int, end: int) -> bool:
     return start == end or (end <= REACH_32 and room.is_free(start, end))
 
 
-def is_vmlinux(image: bytes) -> bool:
-    """Whether an ELF file is a Linux kernel."""
-    return _BANNER.search(image) is not None
-
-
-def boot_vmlinux(image: bytes, elf: ElfFile, request: Request) -> BootState:
-    """An uncompressed kernel at its entry point (startup_32 or startup_64), by its class.
-
-    It is entered as by the boot protocol of that mode, whose header it does not have: one is made
-    for it.
-
-    Raises:
-        ImageError: something does not fit.
-    """
-    state = boot_elf(image, elf, request, LINUX_SELECTORS)
-    check_pieces(state.pieces, request.ram, request.reserved)
-    start = min(s.paddr for s in elf.segments)
-    end = max(s.paddr + s.memsz for s in elf.segments)
-    limits = _Limits(_VMLINUX_CMDLINE_SIZE, _VMLINUX_INITRD_MAX[elf.mode], False)
-    room = Room(request, state.pieces, state.rsp)
-    put_bios_data(room, request.ram)
-    return _hand_over(state, room, request, _vmlinux_header(), limits, kernel=(start, end))
-
-
-def _vmlinux_header() -> bytes:
-    """A setup header of protocol 2.12, the first with all the fields that are filled in."""
-    header = bytearray(0x268 - HEADER_AT)
-    for offset, form, value in (
-        (0x1FE, "<H", 0xAA55),
-        (0x202, "<4s", b"HdrS"),
-        (0x206, "<H", 0x20C),
-        (0x211, "<B", LOADED_HIGH),
-    ):
-        struct.pack_into(form, header, offset - HEADER_AT, value)
-    return bytes(header)
-
-
-def _hand_over(
+def hand_over(
     state: BootState,
     room: Room,
     request: Request,
     header: bytes,
-    limits: _Limits,
+    limits: Limits,
     *,
     kernel: tuple[int, int],
 ) -> BootState:
@@ -190,7 +137,7 @@ def _hand_over(
     return state._replace(pieces=room.pieces, rsi=zero_page_at)
 
 
-def _place_initrd(size: int, room: Room, ram: int, limits: _Limits, kernel_end: int) -> int:
+def _place_initrd(size: int, room: Room, ram: int, limits: Limits, kernel_end: int) -> int:
     """As high as the kernel can reach, so that it is out of the way of what unpacks there."""
     limit = min(limits.initrd_addr_max + 1, REACH_32)
     place = room.highest(size, align=PAGE_SIZE, start=kernel_end, end=limit)

@@ -10,11 +10,11 @@ import pytest
 from pykvm.boot import Module, boot_image
 from pykvm.boot.e820 import ACPI, Range
 from pykvm.boot.firmware_tables import FirmwareTables, firmware_tables, tables_for
-from pykvm.boot.linux import is_vmlinux
 from pykvm.boot.module_file import ModuleFile, parse_module
 from pykvm.boot.pieces import check_pieces
 from pykvm.boot.platform import Platform
 from pykvm.boot.state import BootState
+from pykvm.boot.vmlinux import is_vmlinux
 from pykvm.errors import ImageError
 from pykvm.layout import GIB, KIB, MIB
 from pykvm.x86 import Mode
