@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 from pykvm.named import TYPE_CHECKING
 
 if TYPE_CHECKING:
