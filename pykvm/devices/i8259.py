@@ -49,7 +49,9 @@ SPURIOUS = 7
 class I8259(Device):
     """The registers of one chip: A0 = 0 at offset 0, A0 = 1 at offset 1.
 
-    Until its initialization words are complete, it interrupts nobody.
+    Until its initialization words are complete, it interrupts nobody.  After power-on it has a mask,
+    which programs may read and write before that; they find out by it whether there is a chip at
+    all (ICH9 datasheet, OCW1, whose default is 0; KVM's and other chips do so, too).
 
     Args:
         output: its INT pin.
@@ -72,7 +74,8 @@ class I8259(Device):
     def _power_on(self) -> None:
         self._start_initialization()
         self._words: list[int] = []
-        self._needs_words = True
+        self._needs_words = False
+        self._is_initialized = False
         self._base = 0
         self._single = True
         self._cascade = 0
@@ -131,7 +134,7 @@ class I8259(Device):
 
     def is_open(self, level: int) -> bool:
         """Whether an input is not masked; all are until the chip is initialized."""
-        return not self._needs_words and not self._mask >> level & 1
+        return self._is_initialized and not self._mask >> level & 1
 
     def would_request(self, level: int) -> bool:
         """Whether an input would interrupt now if it were asserted, it alone."""
@@ -164,7 +167,7 @@ class I8259(Device):
                 self._mask = value
         elif value & ICW1:
             self._start_initialization()
-            self._needs_words = True
+            self._needs_words, self._is_initialized = True, False
             self._words = [value]
         elif value & IS_OCW3:
             self._operate(value)
@@ -176,14 +179,12 @@ class I8259(Device):
 
     def _continue_initialization(self, value: int) -> None:
         """ICW2 to ICW4, after an ICW1 that says which of them come (figure 6)."""
-        if not self._words:
-            return  # never told to begin
         self._words.append(value)
         icw1 = self._words[0]
         single = bool(icw1 & ICW1_SNGL)
         if len(self._words) < 3 + (not single) - (not icw1 & ICW1_IC4):
             return
-        self._needs_words = False
+        self._needs_words, self._is_initialized = False, True
         self._base = self._words[1] & ICW2_BASE
         self._single = single
         if not single:
@@ -238,7 +239,7 @@ class I8259(Device):
         A level in service holds back itself and what is below it.  In special fully nested mode a
         slave's does not hold back itself: what it asks for then is of a higher priority within.
         """
-        if self._needs_words:
+        if not self._is_initialized:
             return None
         requests &= ~self._mask
         in_service = self._unhidden_service()

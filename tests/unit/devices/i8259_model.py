@@ -16,7 +16,7 @@ class ChipModel:
         self.seen_edge = dict.fromkeys(FREE, False)
         self.sensitive = dict.fromkeys(FREE, False)  # to the level
         self.icws: list[int] = []
-        self.expected = -1  # initialization words still to come; -1: none was begun
+        self.expected = -1  # initialization words still to come; -1: none was begun, though there is a mask
         self.base, self.alone, self.icw3 = 0, True, 0
         self.clear()
 
@@ -78,7 +78,7 @@ class ChipModel:
                 self.expected -= 1
                 if not self.expected:
                     self.finish()
-            elif self.expected == 0:
+            else:
                 self.masked = {level for level in FREE if value >> level & 1}
         elif value & 0x10:
             self.clear()

@@ -25,6 +25,18 @@ class TestInitialization:
         assert not rig.pair.intr.level
         assert not rig.pair.may_interrupt()
 
+    def test_the_mask_is_there_before(self) -> None:
+        """As Linux, started without a BIOS, asks to find out whether there is a chip."""
+        rig = PairRig()
+        for port in (MASTER + 1, SLAVE + 1):
+            assert rig.inp(port) == 0
+            for mask in (0xFF, 0xFB, 0x04):
+                rig.out(port, mask)
+                assert rig.inp(port) == mask
+        rig.initialize()
+        rig.raise_irq(4)
+        assert rig.taken() == [MASTER_BASE + 4]
+
     def test_nor_before_the_last_word(self) -> None:
         rig = PairRig()
         for port, word in ((MASTER, 0x11), (MASTER + 1, 0x20), (MASTER + 1, 0x04)):
