@@ -42,7 +42,6 @@ _CC_OP_FLAGS = 1
 """CC_OP_EFLAGS: the arithmetic flags are in `cc_src` as they are in RFLAGS."""
 
 _ARITHMETIC = Rflags.CF | Rflags.PF | Rflags.AF | Rflags.ZF | Rflags.SF | Rflags.OF
-_ELSEWHERE = _ARITHMETIC | Rflags.DF
 _NONE_IN_FLIGHT = 0xFFFF_FFFF
 
 # what QEMU knows of a processor when it translates code: HF_* of target/i386/cpu.h
@@ -98,7 +97,9 @@ class State:
 
     @rflags.setter
     def rflags(self, value: int) -> None:
-        self._set_u64(_RFLAGS, value & ~_ELSEWHERE | Rflags.FIXED)
+        # all of them here, from where a run begins, and those that are kept elsewhere there, too,
+        # for who reads them before that
+        self._set_u64(_RFLAGS, value | Rflags.FIXED)
         self._set_u64(_CC_SRC, value & _ARITHMETIC)
         self._set_u64(_CC_DST, 0)
         struct.pack_into("<Ii", self._view, _CC_OP, _CC_OP_FLAGS, -1 if value & Rflags.DF else 1)

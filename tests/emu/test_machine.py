@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from pykvm.cpu.snapshot import CpuSnapshot
 from pykvm.errors import SinkError
 from pykvm.kvm import exits
 from pykvm.memory import Gpa
-from pykvm.x86 import Mode
+from pykvm.x86 import Mode, Rflags
 
 pytestmark = pytest.mark.emulated
 
@@ -299,3 +300,14 @@ def test_being_looked_at_does_not_disturb_a_guest() -> None:
             thread.join()
         regs = machine.cpus[0].vcpu.get_regs()
         assert (regs.rax, regs.rcx, regs.rsp) == (1, 0, 0x7000)
+
+
+def test_flags_that_are_set_are_what_the_guest_finds() -> None:
+    flags = Rflags.CF | Rflags.PF | Rflags.AF | Rflags.SF | Rflags.OF | Rflags.DF
+    with Machine("1M", accel="emu", irqchip="none") as machine:
+        real(machine, "9c  58  f4")  # pushf; pop ax; hlt
+        vcpu = machine.cpus[0].vcpu
+        vcpu.set_regs(replace(vcpu.get_regs(), rflags=flags))
+        machine.run(timeout=10)
+        assert vcpu.get_regs().rax == flags | Rflags.FIXED
+        assert vcpu.get_regs().rflags == flags | Rflags.FIXED
