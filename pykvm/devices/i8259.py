@@ -49,9 +49,9 @@ SPURIOUS = 7
 class I8259(Device):
     """The registers of one chip: A0 = 0 at offset 0, A0 = 1 at offset 1.
 
-    Until its initialization words are complete, it interrupts nobody.  After power-on it has a mask,
-    which programs may read and write before that; they find out by it whether there is a chip at
-    all (ICH9 datasheet, OCW1, whose default is 0; KVM's and other chips do so, too).
+    Until its initialization words are complete, it interrupts nobody.  After power-on it has a
+    mask, which programs may read and write before that: by it Linux finds out whether there is a
+    chip at all.
 
     Args:
         output: its INT pin.

@@ -50,7 +50,7 @@ with_kvm = pytest.mark.needs()
         (["run", "x", "--smp", "9" * 5000], "is not a number from 1 on"),
         (["run", "x", "--irqchip", "apic"], "argument --irqchip: invalid choice: 'apic'"),
         (["doctor", "now"], "unrecognized arguments: now"),
-        (["ruin"], "'ruin' is not a command: run, trace, explain, doctor"),
+        (["ruin"], "'ruin' is not a command: run, trace, explain, bench, doctor, lab"),
         (["--jsno"], "unrecognized arguments: --jsno"),
     ],
 )

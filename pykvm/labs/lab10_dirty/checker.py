@@ -21,7 +21,7 @@ MARK = 8
 
 @step("reads a dirty log", look="README.md, section 1")
 def reads_bitmaps(work: Work) -> None:
-    pages = sorted(work.random.sample(range(1, PAGES - 1), 20)) + [PAGES - 1]
+    pages = [*sorted(work.random.sample(range(1, PAGES - 1), 20)), PAGES - 1]
     bitmap = bytearray(PAGES // 8)
     for page in pages:
         bitmap[page // 8] |= 1 << page % 8
@@ -125,18 +125,18 @@ def arrive(student: Student, module: Any, end: Any) -> tuple[list[int], list[byt
         return list(guest.said), heads
 
 
-def depart(
+def depart(  # noqa: PLR0917
     student: Student, module: Any, end: Any, working_set: int, before: int, key: int
 ) -> dict[str, Any]:
     """At this end: send it, and count the bytes of each round."""
     rounds = [0]
 
-    class Counted(module.Wire):  # type: ignore[name-defined, misc]
+    class Counted(module.Wire):  # type: ignore[misc]
         def send(self, message: bytes) -> None:
             rounds[-1] += len(message)
             super().send(message)
 
-    class Watched(module.Guest):  # type: ignore[name-defined, misc]
+    class Watched(module.Guest):  # type: ignore[misc]
         def run_slice(self) -> None:
             rounds.append(0)
             super().run_slice()

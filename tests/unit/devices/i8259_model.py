@@ -16,7 +16,8 @@ class ChipModel:
         self.seen_edge = dict.fromkeys(FREE, False)
         self.sensitive = dict.fromkeys(FREE, False)  # to the level
         self.icws: list[int] = []
-        self.expected = -1  # initialization words still to come; -1: none was begun, though there is a mask
+        # initialization words still to come; -1: none was begun, though there is a mask
+        self.expected = -1
         self.base, self.alone, self.icw3 = 0, True, 0
         self.clear()
 

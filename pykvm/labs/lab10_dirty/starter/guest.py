@@ -6,9 +6,8 @@ import pickle
 from contextlib import ExitStack
 from dataclasses import replace
 
-from pykvm.kvm import System, Vcpu, Vm
+from pykvm.kvm import MemoryFlag, System, Vcpu, Vm
 from pykvm.kvm.exits import Intr, Io
-from pykvm.kvm.vm import MemoryFlag
 
 PAGE_SIZE = 4096
 PAGES = 256
@@ -46,8 +45,8 @@ CODE = bytes.fromhex(
 class Guest:
     """A processor, 1 MiB of RAM in one slot that logs dirty pages.  Use it with `with`.
 
-    The guest goes round in a loop: it adds to a page of its working set, the next one each time, counts, has the clock
-    device tick, and says how far it is.
+    The guest goes round in a loop: it adds to a page of its working set, the next one each time,
+    counts, has the clock device tick, and says how far it is.
 
     Args:
         working_set: how many pages it goes through.

@@ -18,7 +18,7 @@ def dirty_pages(bitmap: bytes) -> list[int]:
 
 
 class Snapshots:
-    """Snapshots of a guest's RAM: the first one whole, the others what changed since the one before."""
+    """Snapshots of a guest's RAM: the first one whole, the others what changed since."""
 
     def __init__(self, guest: Guest) -> None:
         self._guest = guest
@@ -33,7 +33,7 @@ class Snapshots:
 
 
 def send(guest: Guest, wire: Wire) -> None:
-    """Send a guest that runs on meanwhile; when this returns it is over there, and stands still here."""
+    """Send a guest that runs on meanwhile; at the end it is over there, and stands still here."""
     raise NotImplementedError
 
 
@@ -55,5 +55,6 @@ if __name__ == "__main__":
     with Guest() as guest:
         guest.run_slice()
         send(guest, Wire(here))
-        print(f"process {os.getpid()} stopped behind", [f"{said:#x}" for said in guest.said[-3:]], flush=True)
+        last = [f"{said:#x}" for said in guest.said[-3:]]
+        print(f"process {os.getpid()} stopped behind", last, flush=True)
     os.wait()
