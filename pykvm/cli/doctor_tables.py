@@ -13,7 +13,7 @@ from pykvm.cli.examination import nature, verdict
 
 if TYPE_CHECKING:
     from pykvm.cli.examination import Examination
-    from pykvm.cli.hostfacts import Module, Node
+    from pykvm.hostfacts import Module, Node
 
 USED = (
     "USER_MEMORY",

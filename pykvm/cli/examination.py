@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.cli.failure import EXIT_FAILURE
-from pykvm.cli.hostfacts import HostFacts, gather
 from pykvm.errors import PykvmError
+from pykvm.hostfacts import TELLING_PROBES, HostFacts, gather, kind_of_kvm
 
 if TYPE_CHECKING:
     from pykvm.kvm.probes import ProbeResult
@@ -87,14 +87,12 @@ def nature(found: Examination) -> tuple[str, list[str]]:
         why.append(f"the processor shows {processor.extension}")
     if processor.hypervisor:
         why.append("it shows the hypervisor flag: this host is a virtual machine itself")
-    if {"x87", "sse"} <= failed:
+    if set(TELLING_PROBES) <= failed:
         why.append("simple x87 and SSE instructions fail, as no processor would")
     why += [probe.words for probe in found.probes if probe.name == "instruction_time"]
     if not found.usable:
         return "unknown", why
-    if {"x87", "sse"} <= failed or processor.extension is None:
-        return "emulating", why
-    return "nested" if processor.hypervisor else "hardware", why
+    return kind_of_kvm(processor, failed), why
 
 
 def verdict(found: Examination) -> str:

@@ -10,8 +10,8 @@ import pytest
 
 from pykvm.cli.doctor import as_object
 from pykvm.cli.examination import Examination, nature, verdict
-from pykvm.cli.hostfacts import HostFacts, Module, Node, Processor
 from pykvm.errors import KvmUnavailable
+from pykvm.hostfacts import HostFacts, Module, Node, Processor
 from pykvm.kvm.probes import ProbeResult, all_probes
 from tests.cli.conftest import Pykvm
 from tests.cli.test_bad_input import KVM_CREATE_VM, LACKS

@@ -17,7 +17,7 @@ LAYERS = (
     ("named",),
     ("errors", "files", "layout", "sizes", "x86"),
     ("_shim", "kvm"),
-    ("bus", "irq", "memory"),
+    ("bus", "hostfacts", "irq", "memory"),
     ("devices",),
     ("isa_interrupts",),
     ("boot",),

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pykvm.cli.hostfacts import Processor, gather
+from pykvm.hostfacts import (
+    Conditions,
+    Processor,
+    gather,
+    kind_of_kvm,
+    look_at_conditions,
+)
 
 
 @pytest.fixture
@@ -95,3 +101,44 @@ def test_owners_without_a_name_are_numbers(root: Path) -> None:
     os.chown(root / "dev/kvm", 12345, 54321)
     node = gather(root).node
     assert (node.owner, node.group) == ("12345", "54321")
+
+
+def test_conditions_of_a_host_that_shows_nothing(root: Path) -> None:
+    assert look_at_conditions(root) == Conditions("", {}, "", "", ())
+
+
+def test_conditions(root: Path) -> None:
+    put(root, "proc/cpuinfo", "processor: 0\nmicrocode\t: 0x1000065\n\nmicrocode: 0x2\n")
+    devices = "sys/devices/system"
+    put(root, f"{devices}/cpu/vulnerabilities/l1tf", "Not affected\n")
+    put(root, f"{devices}/cpu/vulnerabilities/spectre_v2", "Mitigation: Retpolines\n")
+    put(root, f"{devices}/cpu/cpu3/cpufreq/scaling_governor", "performance\n")
+    put(root, f"{devices}/clocksource/clocksource0/current_clocksource", "tsc\n")
+    put(root, "sys/module/kvm/parameters/x", "1")
+    put(root, "sys/module/kvm_amd/parameters/x", "1")
+    put(root, "sys/module/kvmgt/parameters/x", "1")
+    found = look_at_conditions(root, cpu=3)
+    assert found == Conditions(
+        "0x1000065",
+        {"spectre_v2": "Mitigation: Retpolines"},
+        "performance",
+        "tsc",
+        ("kvm", "kvm_amd"),
+    )
+    assert look_at_conditions(root, cpu=0).governor == ""
+
+
+@pytest.mark.parametrize(
+    ("extension", "hypervisor", "failed", "kind"),
+    [
+        ("vmx", False, [], "hardware"),
+        ("svm", True, ["mmio"], "nested"),
+        ("svm", True, ["sse", "x87"], "emulating"),
+        ("svm", False, ["x87"], "hardware"),
+        (None, False, [], "emulating"),
+    ],
+)
+def test_kinds_of_kvm(
+    extension: str | None, hypervisor: bool, failed: list[str], kind: str
+) -> None:
+    assert kind_of_kvm(Processor("", extension, hypervisor), failed) == kind

@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 MODULES = ("kvm", "kvm_intel", "kvm_amd")
+HARMLESS = ("", "Not affected")
+
+TELLING_PROBES = ("x87", "sse")
+"""Where these fail, it is no processor that runs the guest."""
 
 
 class Processor(NamedTuple):
@@ -36,6 +43,25 @@ class Module(NamedTuple):
     name: str
     loaded: bool
     parameters: dict[str, str]
+
+
+class Conditions(NamedTuple):
+    """What decides how fast the host is, besides its processor; each is empty if it cannot be read.
+
+    Attributes:
+        microcode: its revision, as /proc/cpuinfo has it.
+        mitigations: what the kernel does about vulnerabilities, by the name of each that the
+            processor has; those that do not affect it are left out.
+        governor: who chooses one processor's frequency.
+        clocksource: what the kernel tells the time by.
+        kvm_modules: the loaded modules that make up KVM.
+    """
+
+    microcode: str
+    mitigations: dict[str, str]
+    governor: str
+    clocksource: str
+    kvm_modules: tuple[str, ...]
 
 
 class Node(NamedTuple):
@@ -94,6 +120,41 @@ def gather(root: str | Path = "/") -> HostFacts:
     )
 
 
+def look_at_conditions(root: str | Path = "/", cpu: int = 0) -> Conditions:
+    """What figures of this host depend on.  Nothing here fails.
+
+    Args:
+        root: as for `gather`.
+        cpu: the processor that is measured on.
+    """
+    top = Path(root)
+    devices = top / "sys/devices/system"
+    found = {
+        name: _text(devices / "cpu/vulnerabilities" / name)
+        for name in _names(devices / "cpu/vulnerabilities")
+    }
+    modules = [name for name in _names(top / "sys/module") if name.split("_")[0] == "kvm"]
+    return Conditions(
+        microcode=_fields(_text(top / "proc/cpuinfo")).get("microcode", ""),
+        mitigations={name: words for name, words in found.items() if words not in HARMLESS},
+        governor=_text(devices / f"cpu/cpu{cpu}/cpufreq/scaling_governor"),
+        clocksource=_text(devices / "clocksource/clocksource0/current_clocksource"),
+        kvm_modules=tuple(modules),
+    )
+
+
+def kind_of_kvm(processor: Processor, failed: Collection[str]) -> str:
+    """What kind of KVM a usable one is: "hardware", "nested" or "emulating".
+
+    Args:
+        processor: the host's.
+        failed: the names of the probes that fail; what counts are `TELLING_PROBES`.
+    """
+    if set(TELLING_PROBES) <= set(failed) or processor.extension is None:
+        return "emulating"
+    return "nested" if processor.hypervisor else "hardware"
+
+
 def look_at_node(path: str | Path) -> Node:
     """What is at `path`, and who may open it."""
     name = os.fspath(path)
@@ -119,11 +180,17 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _processor(cpuinfo: str) -> Processor:
+def _fields(cpuinfo: str) -> dict[str, str]:
+    """What /proc/cpuinfo says of its first processor."""
     fields: dict[str, str] = {}
     for line in cpuinfo.partition("\n\n")[0].splitlines():
         name, _, value = line.partition(":")
         fields[name.strip()] = value.strip()
+    return fields
+
+
+def _processor(cpuinfo: str) -> Processor:
+    fields = _fields(cpuinfo)
     flags = fields.get("flags", "").split()
     return Processor(
         model=fields.get("model name", ""),
