@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pykvm.errors import GuestCrash, PykvmError
     from pykvm.irq import IrqLine
     from pykvm.machine import Machine
+    from pykvm.pool import MachinePool
     from pykvm.x86 import Mode
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "GuestCrash",
     "IrqLine",
     "Machine",
+    "MachinePool",
     "Mode",
     "PykvmError",
     "Stop",
@@ -31,6 +33,7 @@ _HOMES = {
     "GuestCrash": "pykvm.errors",
     "IrqLine": "pykvm.irq",
     "Machine": "pykvm.machine",
+    "MachinePool": "pykvm.pool",
     "Mode": "pykvm.x86",
     "PykvmError": "pykvm.errors",
     "Stop": "pykvm.cpu.stop",

@@ -27,6 +27,7 @@ LAYERS = (
         *("accelerators", "board", "controllers", "firmware_socket", "loading", "parts", "stats"),
         *("machine", "manifest"),
     ),
+    ("pool",),
     ("debug",),
     ("trace", "gdb"),
     ("bench",),
