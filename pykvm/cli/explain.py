@@ -19,14 +19,13 @@ exit status:
 from __future__ import annotations
 
 import os
-import stat
 import sys
-from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Self
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 from pykvm.cli.guest_options import add_guest_arguments
+from pykvm.cli.output_file import OutputFile
 from pykvm.cli.parser import HELP_WIDTH, count
-from pykvm.errors import SinkError
 
 if TYPE_CHECKING:
     import argparse
@@ -69,66 +68,15 @@ def main(args: argparse.Namespace) -> int:
     require_something(args, "pykvm explain")
     with OrderlySignals() as signals, ExitStack() as undo:
         # that the page cannot be written is better known before the guest has run
-        page = None if args.html is None else undo.enter_context(Page(args.html))
+        page = None if args.html is None else undo.enter_context(OutputFile("--html", args.html))
         story, status = observe(args, signals)
         if page is None:
             _print(story)
         else:
             from pykvm.trace.story_html import as_html
 
-            page.write(as_html(story))
+            page.write(as_html(story).encode())
     return status
-
-
-class Page:
-    """A file for a page, opened at once, and left as it is until there is something to write.
-
-    A context manager; on leaving, a file that is new and empty is removed.
-
-    Args:
-        path: where.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._is_new_and_empty = False
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
-        try:
-            try:
-                self._fd = os.open(path, flags | os.O_EXCL, 0o666)
-                self._is_new_and_empty = True
-            except FileExistsError:
-                self._fd = os.open(path, flags, 0o666)
-        except (OSError, ValueError) as error:
-            raise self._failure(error) from None
-
-    def write(self, text: str) -> None:
-        """Have `text` in it, and nothing else."""
-        self._is_new_and_empty = False
-        try:
-            if stat.S_ISREG(os.fstat(self._fd).st_mode):
-                os.ftruncate(self._fd, 0)
-            data = memoryview(text.encode())
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError as error:
-            raise self._failure(error) from None
-
-    def _failure(self, error: Exception) -> SinkError:
-        why = error.strerror if isinstance(error, OSError) else str(error)
-        return SinkError(f"--html: cannot write {self._path!r}: {why}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
-        if self._is_new_and_empty:
-            with suppress(OSError):
-                os.unlink(self._path)
 
 
 def _print(story: Story) -> None:
