@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import count
 from typing import TYPE_CHECKING
 
 from pykvm.bench import host, loops
@@ -19,7 +20,7 @@ from pykvm.kvm import probes
 from pykvm.kvm.system import System
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pykvm.bench.histogram import Histogram
     from pykvm.bench.kinds import Measure as Measuring
@@ -50,18 +51,19 @@ def run(options: Options, progress: Progress) -> Result:
     rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     seconds = QUICK_ROUND_SECONDS if options.quick else ROUND_SECONDS
     pairs = (QUICK_PAIRS if options.quick else PAIRS) if with_scale else 0
-    steps = 1 + len(kinds) + pairs
+    steps = 1 + rounds * len(kinds) + pairs
     with pinned(options.cpu) as places, System() as system:
-        facts = host.describe(places.first)
+        facts = host.describe(places.first, system)
         progress(0, steps, "calibration")
         calibration = calibrate(system)
         facts |= calibration_facts(calibration)
         bench = Bench(system, places, calibration)
-        rows: list[Row] = []
-        for kind in kinds:
-            progress(1 + len(rows), steps, kind.name)
-            rows.append(measure(kind, bench, rounds, seconds))
-        scale = _scale(bench, pairs, lambda turn: progress(1 + len(rows) + turn, steps, SCALE))
+        done = count(1)
+        rows = measure(
+            kinds, bench, rounds, seconds, lambda name: progress(next(done), steps, name)
+        )
+        before = 1 + rounds * len(kinds)
+        scale = _scale(bench, pairs, lambda turn: progress(before + turn, steps, SCALE))
         progress(steps, steps, "")
     verdict = judge_all(rows, facts["load"], facts["processors"])
     return Result(SCHEMA, options.command, started, facts, rows, scale, verdict)
@@ -96,37 +98,89 @@ def calibration_facts(calibration: Calibration) -> dict[str, object]:
     }
 
 
-def measure(kind: Kind, bench: Bench, rounds: int, seconds: float) -> Row:
-    """Measure one kind; what the host cannot do is a row as well.
+class Session:
+    """One kind's rounds, each of which is taken when it is asked for, on a machine of its own.
 
     Args:
-        kind: what.
+        kind: what is measured.
+        bench: with what.
+        seconds: how long each round is to take, about.
+    """
+
+    def __init__(self, kind: Kind, bench: Bench, seconds: float) -> None:
+        self._kind = kind
+        self._bench = bench
+        self._seconds = seconds
+        self._count = 0
+        self._samples: list[Sample] = []
+        self._skipped = self._why_not()
+
+    def _why_not(self) -> str:
+        if self._kind.by_guest and not self._bench.calibration.guest_khz:
+            return self._bench.calibration.words
+        for name in self._kind.needs:
+            probe = probes.result(self._bench.system, name)
+            if not probe.ok:
+                return f"{name}: {probe.words}"
+        return ""
+
+    def take(self) -> None:
+        """Take a round; nothing is taken of what the host has once failed to do."""
+        if self._skipped:
+            return
+        try:
+            with ExitStack() as stack:
+                measuring = self._kind.set_up(stack, self._bench)
+                if not self._count:
+                    self._count = fitting(measuring, self._seconds, self._kind.most)
+                else:
+                    measuring(first_of(self._kind.most))  # with cold caches
+                self._samples.append(measuring(self._count))
+        except (PykvmError, OSError) as error:
+            self._skipped = " ".join(str(error).split())
+
+    def row(self) -> Row:
+        """What came of it; what the host cannot do is a row as well."""
+        kind = self._kind
+        if self._skipped:
+            return Skipped(kind.name, kind.title, self._skipped)
+        found = [as_round(kind, self._bench.calibration, sample) for sample in self._samples]
+        verdict = judge([round.total.p50 for round in found])
+        what = kind.what + _by_kvm(self._samples)
+        return Measure(kind.name, kind.title, "ns", what, found, verdict)
+
+
+def measure(
+    kinds: Sequence[Kind], bench: Bench, rounds: int, seconds: float, step: Callable[[str], object]
+) -> list[Row]:
+    """Measure some kinds, in turn: the first round of all, the second of all, ...
+
+    A host that is slow for a while is slow for a round of many kinds then, which their other rounds
+    outvote, rather than for all rounds of one kind, which would agree with each other.
+
+    Args:
+        kinds: what.
         bench: with what.
         rounds: how often anew.
         seconds: how long each round is to take, about.
+        step: called with a kind's name before each of its rounds.
     """
-    if kind.by_guest and not bench.calibration.guest_khz:
-        return Skipped(kind.name, kind.title, bench.calibration.words)
-    for name in kind.needs:
-        probe = probes.result(bench.system, name)
-        if not probe.ok:
-            return Skipped(kind.name, kind.title, f"{name}: {probe.words}")
-    try:
-        with ExitStack() as stack:
-            measuring = kind.set_up(stack, bench)
-            count = fitting(measuring, seconds, kind.most)
-            samples = [measuring(count) for _ in range(rounds)]
-    except (PykvmError, OSError) as error:
-        return Skipped(kind.name, kind.title, " ".join(str(error).split()))
-    found = [as_round(kind, bench.calibration, sample) for sample in samples]
-    verdict = judge([round.total.p50 for round in found])
-    what = kind.what + _by_kvm(samples)
-    return Measure(kind.name, kind.title, "ns", what, found, verdict)
+    sessions = [Session(kind, bench, seconds) for kind in kinds]
+    for _ in range(rounds):
+        for kind, session in zip(kinds, sessions, strict=True):
+            step(kind.name)
+            session.take()
+    return [session.row() for session in sessions]
+
+
+def first_of(most: int | None) -> int:
+    """How many are measured first of all, which do not count."""
+    return FIRST if most is None else min(FIRST, most)
 
 
 def fitting(measuring: Measuring, seconds: float, most: int | None) -> int:
     """How many to measure in a round, so that it takes some `seconds`; it warms up, too."""
-    first = FIRST if most is None else min(FIRST, most)
+    first = first_of(most)
     for _ in range(2):  # the first time caches are cold
         start = time.perf_counter()
         measuring(first)

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
 from pykvm.bench.kinds_exits import OUT, Latch
-from pykvm.bench.noise import interval_of_median
 from pykvm.bench.result import Ratio
 from pykvm.bench.rig import Rig
+from pykvm.bench.statistics import median_interval
 from pykvm.errors import KvmIoctlError
 from pykvm.kvm.meter import Meter
 from pykvm.layout import BENCH_PORT
@@ -126,5 +126,5 @@ def failed(reason: str) -> Ratio:
 
 
 def _ratio(name: str, base: str, values: list[float], unit: str, goal: float | None) -> Ratio:
-    low, high = interval_of_median(values)
-    return Ratio(name, base, median(values), low, high, len(values), unit, goal)
+    found = median_interval(values)
+    return Ratio(name, base, found.value, found.low, found.high, len(values), unit, goal)

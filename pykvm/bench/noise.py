@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from math import comb
 from statistics import median
 from typing import TYPE_CHECKING
 
+from pykvm.bench.figures import figure
 from pykvm.bench.result import Measure, Verdict
 
 if TYPE_CHECKING:
@@ -22,14 +22,16 @@ NEGLIGIBLE_NS = 5.0
 AGREEING = 0.8
 """So large a part of the rounds has to agree."""
 
-CONFIDENCE = 0.95
+OWN_LOAD = 0.4
+"""What is left in a load average of a benchmark that ended just before: two are to be compared."""
 
 
-def judge(medians: Sequence[float]) -> Verdict:
+def judge(medians: Sequence[float], unit: str = "ns") -> Verdict:
     """Whether rounds agree.
 
     Args:
-        medians: of each round, in ns.
+        medians: of each round.
+        unit: theirs.
     """
     if len(medians) < 2:
         return Verdict(False, "one round: nothing to compare it with")
@@ -37,15 +39,21 @@ def judge(medians: Sequence[float]) -> Verdict:
     if not middle:
         return Verdict(False, "too small: it takes no longer than what is subtracted")
     distances = [abs(value - middle) for value in medians]
-    allowed = max(TOLERANCE * middle, NEGLIGIBLE_NS)
+    allowed = max(TOLERANCE * middle, NEGLIGIBLE_NS if unit == "ns" else 0.0)
     agree = sum(distance <= allowed for distance in distances)
     spread = (
-        f"{agree} of {len(medians)} rounds agree, medians {min(medians):.0f} to "
-        f"{max(medians):.0f} ns, their median absolute deviation {median(distances):.0f} ns"
+        f"{agree} of {len(medians)} rounds agree, medians {figure(min(medians), unit)} to "
+        f"{figure(max(medians), unit)}, their median absolute deviation "
+        f"{figure(median(distances), unit)}"
     )
     if agree >= AGREEING * len(medians):
         return Verdict(True, spread)
     return Verdict(False, f"too noisy: {spread}")
+
+
+def is_busy(load: float, processors: int) -> bool:
+    """Whether others have so much to do that they are in the way."""
+    return load > processors / 2 + OWN_LOAD
 
 
 def judge_all(rows: Sequence[Row], load: float, processors: int) -> Verdict:
@@ -61,28 +69,9 @@ def judge_all(rows: Sequence[Row], load: float, processors: int) -> Verdict:
     words = f"{len(measured) - len(noisy)} of {len(measured)} kinds agree between their rounds"
     if noisy:
         words += f" (not {', '.join(noisy)})"
-    busy = load > processors / 2
+    busy = is_busy(load, processors)
     if busy:
         words += f"; the host is busy (load {load:.1f} on {processors} processors)"
     if busy or noisy:
         words += ": measure again when it is idle before you quote"
     return Verdict(not noisy and not busy and bool(measured), words)
-
-
-def interval_of_median(values: Sequence[float]) -> tuple[float, float]:
-    """Where the median lies with a confidence of 95 % at least, by order statistics.
-
-    It needs no more of the distribution than that values are independent.  With fewer than six
-    there is no such interval, and all of them are it.
-    """
-    ordered = sorted(values)
-    count = len(ordered)
-    outside = 0.0
-    cut = 0
-    while cut < count // 2:
-        outside += comb(count, cut) / 2**count
-        if 2 * outside > 1 - CONFIDENCE:
-            break
-        cut += 1
-    at = max(cut - 1, 0)
-    return ordered[at], ordered[count - 1 - at]

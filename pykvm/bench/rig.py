@@ -35,8 +35,9 @@ MOST_TURNS = {Mode.REAL: 0x1C00, Mode.LONG: 1 << 18}
 """There is room for the ticks of so many."""
 
 MEMORY = 4 << 20
-TIMEOUT = 2.0
-"""Seconds that the guest may take for a round of which a tenth was expected."""
+TIMEOUT = 10.0
+"""Seconds that the guest may take for a round, of which a fraction of one was expected: on a host
+that has a lot else to do it may be kept waiting."""
 
 
 class Unable(PykvmError):

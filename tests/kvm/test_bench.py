@@ -33,7 +33,7 @@ def bench() -> Iterator[Bench]:
 
 @pytest.mark.parametrize("kind", all_kinds(), ids=lambda kind: kind.name)
 def test_each_kind_is_measured_or_says_why_not(kind: Kind, bench: Bench) -> None:
-    row = measure(kind, bench, rounds=2, seconds=0.0)
+    (row,) = measure([kind], bench, rounds=2, seconds=0.0, step=str)
     if isinstance(row, Skipped):
         assert row.reason
         return
@@ -52,7 +52,15 @@ def test_what_passes_its_probes_is_measured(bench: Bench) -> None:
     for kind in all_kinds():
         passes = all(probes.result(bench.system, name).ok for name in kind.needs)
         if passes and kind.name in ("pio-out-c", "pio-in-python", "cpuid", "mmio-read-c"):
-            assert isinstance(measure(kind, bench, 2, 0.0), Measure), kind.name
+            (row,) = measure([kind], bench, 2, 0.0, str)
+            assert isinstance(row, Measure), kind.name
+
+
+def test_rounds_of_all_kinds_are_taken_in_turn(bench: Bench) -> None:
+    kinds = [kind for kind in all_kinds() if kind.name in ("pio-out-c", "pio-in-c")]
+    steps: list[str] = []
+    measure(kinds, bench, 2, 0.0, steps.append)
+    assert steps == ["pio-out-c", "pio-in-c"] * 2
 
 
 def test_calibration_finds_a_clock(bench: Bench) -> None:
