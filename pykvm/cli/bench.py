@@ -3,12 +3,18 @@
 suites:
   exits    leaving the guest, for each kind of reason, with pykvm's loops beside
            a bare one in C
+  boot     a machine from nothing to its guest's first instruction, and away;
+           cold, and from a pool
+  console  a byte on its way through the serial port, by who takes it
+  density  memory and time for up to 500 machines alive in one process
+  scale    exits of a machine with more and more processors
 
 Each figure is measured anew in several rounds; a kind whose rounds do not agree
 is called noisy, without them.  docs/benchmarks.md tells how to read them.
 
 exit status:
   0    measured, though perhaps not every kind
+  1    --compare: something is slower by more than the threshold, for sure
   125  it could not; the last line says why
 """
 
@@ -18,6 +24,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from pykvm.cli.bench_output import Outputs, add_output_arguments
 from pykvm.cli.parser import count
 from pykvm.cli.streams import say
 
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from pykvm.bench.options import Progress
 
-SUITES = ("exits",)
+SUITES = ("exits", "boot", "console", "density", "scale")
 """Each one is a module `pykvm.bench.SUITE` with `run(options, progress)`."""
 
 
@@ -49,8 +56,10 @@ def add_arguments(to: argparse.ArgumentParser) -> None:
         "--cpu",
         metavar="N",
         type=processor,
-        help="the host's processor to measure on (default: the last one)",
+        help="the host's processor to measure on (default: the last one); density and scale use "
+        "all",
     )
+    add_output_arguments(to)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -60,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     from pykvm.bench.options import Options
 
     if args.list:
-        say(listing())
+        say(listing(args.suite))
         return 0
     options = Options(
         quick=args.quick,
@@ -70,16 +79,23 @@ def main(args: argparse.Namespace) -> int:
         command=" ".join(["pykvm", "bench", *sys.argv[2:]]),
     )
     suite = importlib.import_module(f"pykvm.bench.{args.suite}")
-    with ExitStack() as stack:
-        result = suite.run(options, progress_bar(stack))
-    from pykvm.cli.bench_tables import as_tables
+    with Outputs(args) as outputs:
+        with ExitStack() as stack:
+            result = suite.run(options, progress_bar(stack))
+        outputs.save(result)
+        from pykvm.cli.bench_tables import as_tables
 
-    say(as_tables(result))
-    return 0
+        say(as_tables(result))
+        return outputs.deliver(result)
 
 
-def listing() -> str:
-    """The kinds that `--only` takes, and what is between the two stamps of each."""
+def listing(suite: str) -> str:
+    """The kinds that `--only` takes, and what is between the two stamps of each of `exits`."""
+    if suite != "exits":
+        import importlib
+
+        kinds = importlib.import_module(f"pykvm.bench.{suite}").kinds()
+        return "".join(f"{name:<22} {title}\n" for name, title in kinds)
     from textwrap import fill
 
     from pykvm.bench.exits import SCALE

@@ -25,8 +25,8 @@ def as_tables(result: Result) -> str:
     measured = [row for row in result.rows if isinstance(row, Measure)]
     with console.capture() as captured:
         console.print(Text(_host(result)))
-        if measured:
-            console.print(_figures(measured))
+        for unit in dict.fromkeys(row.unit for row in measured):
+            console.print(_figures([row for row in measured if row.unit == unit], unit))
         if result.scale:
             console.print(_scale(result.scale))
         if skipped:
@@ -39,9 +39,11 @@ def as_tables(result: Result) -> str:
 
 def _host(result: Result) -> str:
     host = result.host
+    where = "" if host["cpu"] is None else f", on processor {host['cpu']}"
+    kind = f"{host['kvm']} KVM; " if "kvm" in host else ""
     return (
-        f"{host['processor']} x {host['processors']}, on processor {host['cpu']}, governor "
-        f"{host['governor']}; Linux {host['kernel']}; Python {host['python']}; load {host['load']}"
+        f"{host['processor']} x {host['processors']}{where}, governor {host['governor']}; {kind}"
+        f"Linux {host['kernel']}; Python {host['python']}; load {host['load']}"
     )
 
 
@@ -50,26 +52,36 @@ def middle_of(row: Measure) -> Spread:
     return Spread(*(median(values) for values in zip(*(r.total for r in row.rounds), strict=True)))
 
 
-def _figures(rows: list[Measure]) -> Table:
+def _figures(rows: list[Measure], unit: str) -> Table:
+    """A table of what has the same unit; the last two columns only where anything stands there."""
+    has_parts = any(round.outside.p50 or round.ticks.p50 for row in rows for round in row.rounds)
+    parts = "; user: userspace's part of p50; ticks: p50, TSC" if has_parts else ""
     table = Table(
         box=SIMPLE,
-        title="ns for one; user: userspace's part of p50; ticks: p50, TSC",
+        title=f"{unit} for one{parts}",
         title_justify="left",
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
     table.add_column("kind", no_wrap=True)
-    for name in ("min", "p50", "p90", "p99", "p99.9", "max", "user"):
+    names = ["min", "p50", "p90", "p99", "p99.9", "max"]
+    names += ["user", "ticks"] if has_parts else ["in 1 s"] if unit == "ns" else []
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("ticks", justify="right", no_wrap=True)
     for row in rows:
         if not row.verdict.stable:
-            table.add_row(row.kind, Text(brief(row.verdict), style="yellow"), *[""] * 7)
+            words = Text(brief(row.verdict), style="yellow")
+            table.add_row(row.kind, words, *[""] * (len(names) - 1))
             continue
         outside = median(round.outside.p50 for round in row.rounds)
         ticks = median(round.ticks.p50 for round in row.rounds)
         cells = [short(value) for value in middle_of(row)]
-        table.add_row(row.kind, *cells, short(outside) if outside else "-", short(ticks))
+        if has_parts:
+            cells += [short(outside) if outside else "-", short(ticks) if ticks else "-"]
+        elif unit == "ns":
+            middle = middle_of(row).p50
+            cells.append(short(1e9 / middle) if middle else "-")
+        table.add_row(row.kind, *cells)
     return table
 
 
@@ -94,21 +106,25 @@ def short(ns: float) -> str:
 
 
 def _scale(ratios: list[Ratio]) -> Table:
+    bases = {ratio.base for ratio in ratios}
+    against = f" against {ratios[0].base}," if len(bases) == 1 else ""
     table = Table(
         box=SIMPLE,
-        title=f"The scale: one OUT, against a {ratios[0].base}, pair by pair",
+        title=f"The scale:{against} pair by pair",
         title_justify="left",
         pad_edge=False,
     )
-    for name in ("", "median", "95 % within", "pairs", "goal"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    table.add_column()
+    for name in ("median", "95 % within", "pairs", "goal"):
+        table.add_column(name, justify="right", no_wrap=True)
     for ratio in ratios:
+        name = ratio.name if len(bases) == 1 else f"{ratio.name} / {ratio.base}"
         if ratio.skipped:
-            table.add_row(ratio.name, Text(ratio.skipped))
+            table.add_row(name, Text(ratio.skipped))
             continue
         low, high = _number(ratio.low, ratio.unit), _number(ratio.high, ratio.unit)
         table.add_row(
-            ratio.name,
+            name,
             _amount(ratio.value, ratio.unit),
             f"{low} to {high}",
             str(ratio.pairs),
