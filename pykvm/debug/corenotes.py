@@ -11,6 +11,7 @@ import os
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from pykvm.debug.x87 import full_tags
 from pykvm.x86 import Cr0, Efer, code_bits, linear_ip
 
 if TYPE_CHECKING:
@@ -161,34 +162,9 @@ _MXCSR_MASK = 0xFFFF
 
 def fsave(fpu: Fpu) -> bytes:
     """The x87 registers as FSAVE stores them in protected mode: 108 bytes."""
-    tags = _full_tags(fpu)
+    tags = full_tags(fpu.ftwx, fpu.fsw, fpu.fpr)
     head = (fpu.fcw, fpu.fsw, tags, fpu.last_ip & _M32, fpu.last_opcode << 16, fpu.last_dp & _M32)
     return struct.pack("<7I", *head, 0) + b"".join(value[:10] for value in fpu.fpr)
-
-
-def _full_tags(fpu: Fpu) -> int:
-    """FSAVE's tag word (SDM vol. 1, 8.1.7): two bits a register for FXSAVE's one."""
-    top = fpu.fsw >> 11 & 7
-    tags = 0
-    for number in range(8):
-        tag = _EMPTY
-        if fpu.ftwx >> number & 1:
-            tag = _tag(fpu.fpr[(number - top) % 8])
-        tags |= tag << 2 * number
-    return tags
-
-
-_VALID, _ZERO, _SPECIAL, _EMPTY = range(4)
-
-
-def _tag(value: bytes) -> int:
-    significand, exponent = struct.unpack("<QH", value[:10])
-    exponent &= 0x7FFF
-    if not exponent and not significand:
-        return _ZERO
-    if exponent == 0x7FFF or not significand >> 63:
-        return _SPECIAL
-    return _VALID
 
 
 def _qemu_state(cpu: CpuState) -> bytes:

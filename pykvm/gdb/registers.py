@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from pykvm.debug.x87 import abridged_tags, full_tags
 from pykvm.gdb.packets import EINVAL, PacketError
-from pykvm.gdb.x87 import abridged_tags, full_tags
 from pykvm.x86 import Cr0, Rflags, Segment, code_bits, real_segment
 
 if TYPE_CHECKING:

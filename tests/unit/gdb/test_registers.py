@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pykvm.debug.x87 import abridged_tags, full_tags
 from pykvm.gdb.description import ARCHITECTURES, description
-from pykvm.gdb.x87 import abridged_tags, full_tags
 from pykvm.x86 import Cr0, Mode, Rflags, Segment
 from tests.unit.gdb.fakes import FakeDebugger, only_reply, session_of
 
