@@ -7,7 +7,6 @@ by pyelftools, an optional dependency (the extra `symbols`); without it there ar
 from __future__ import annotations
 
 import os
-import stat
 import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from itertools import accumulate
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from pykvm.errors import SymbolError
+from pykvm.files import NOT_REGULAR, open_regular
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
@@ -148,22 +148,16 @@ def require_symbols(path: str | os.PathLike[str]) -> Symbols:
     """
     name = os.fspath(path)
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise SymbolError(f"{name}: is not a regular file, so it has no symbols")
+        with open(open_regular(path)[0], "rb") as file:
             symbols = _read(file, name)
     except OSError as error:
-        raise SymbolError(f"{name}: {error.strerror}") from None
+        so = ", so it has no symbols" if error.strerror == NOT_REGULAR else ""
+        raise SymbolError(f"{name}: {error.strerror}{so}") from None
     except ValueError as error:
         raise SymbolError(f"{name!r}: {error}") from None
     if not symbols:
         raise SymbolError(f"{name}: has no symbols: link it without -s, do not strip it")
     return symbols
-
-
-def _open_without_waiting(name: str, flags: int) -> int:
-    """Does not wait for a FIFO's writer."""
-    return os.open(name, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _read(file: IO[bytes], name: str) -> Symbols:
