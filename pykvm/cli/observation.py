@@ -64,9 +64,7 @@ def observe(args: argparse.Namespace, signals: OrderlySignals) -> tuple[tell.Sto
                     args,
                     image,
                     files,
-                    serial=line.sink,
-                    debug=line.debug,
-                    teletype=line.teletype,
+                    line,
                     stats=False,
                 )
 

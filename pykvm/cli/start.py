@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pykvm.bios import Disk
     from pykvm.boot import Module
     from pykvm.boot.module_file import ModuleFile
-    from pykvm.devices.sinks import Sink
+    from pykvm.cli.serial import SerialLine
     from pykvm.machine import Machine
 
 READONLY = ",readonly"
@@ -113,10 +113,8 @@ def make_machine(
     args: argparse.Namespace,
     image: str | None,
     files: Sequence[tuple[str, bytes]],
+    line: SerialLine,
     *,
-    serial: Sink,
-    debug: Sink,
-    teletype: Sink,
     stats: bool,
 ) -> Machine:
     """A machine as the command line says, with what it starts loaded.
@@ -125,7 +123,8 @@ def make_machine(
         args: the command line.
         image: the image's path; None for none.
         files: names and contents for fw_cfg.
-        serial, debug, teletype, stats: as for `Machine`.
+        line: where its serial port, debug consoles and BIOS send.
+        stats: as for `Machine`.
 
     Raises:
         PykvmError: there is no such machine, or it cannot start so.
@@ -134,9 +133,9 @@ def make_machine(
 
     machine = Machine(
         DEFAULT_RAM if args.memory is None else args.memory,
-        serial=serial,
-        debug=debug,
-        teletype=teletype,
+        serial=line.sink,
+        debug=line.debug,
+        teletype=line.teletype,
         strict=args.strict,
         testdev=args.testdev,
         stats=stats,

@@ -105,9 +105,7 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
                 args,
                 image,
                 files,
-                serial=line.sink,
-                debug=line.debug,
-                teletype=line.teletype,
+                line,
                 stats=False,
             )
             try:
