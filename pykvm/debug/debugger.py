@@ -88,9 +88,9 @@ class Debugger:
 
         A "software" breakpoint is INT3 in memory, at the page that is mapped there now.  Where
         none is, or the host's KVM does not leave the guest for INT3, it takes a debug register
-        while one is free; else processors are stepped all the time, some 10,000 instructions a
-        second.  So are "hardware" breakpoints and "write" watchpoints on hosts whose debug
-        registers have no effect; such a watchpoint is met when the value changes.
+        while one is free; else processors are stepped all the time, which is slow.  So are
+        "hardware" breakpoints and "write" watchpoints on hosts whose debug registers have no
+        effect; such a watchpoint is met when the value changes.
 
         A "read" watchpoint is met by an access that leaves the value as it was.
 
