@@ -148,8 +148,10 @@ class Debugger:
         """Run the guest until something happens.
 
         A processor at a breakpoint first executes that instruction, the others standing still.
-        What happened to another one when the last call returned is told before anything runs; a
-        step that was done then counts if it is asked for again.
+        So does one that got nowhere last time, since another had met something at once: each
+        call takes every processor that can run an instruction further, or more.  What happened to
+        another one when the last call returned is told before anything runs; a step that was done
+        then counts if it is asked for again.
 
         Args:
             step: numbers of processors that execute one instruction, without interrupts where
@@ -173,7 +175,7 @@ class Debugger:
         self._plan.begin()
         for traced in chosen:
             here = traced.point_here()
-            if here is not None:
+            if here is not None or (len(chosen) > 1 and traced.has_stood_still):
                 event = self._step_over(traced, here, deadline)
                 if event is not None:
                     return event
@@ -220,8 +222,10 @@ class Debugger:
         assert event is not None, "a run without an event of its own leaves a hit"
         return event
 
-    def _step_over(self, traced: Traced, point: Point, deadline: float | None) -> Event | None:
-        """Execute the instruction at a breakpoint, with no other processor that could miss it.
+    def _step_over(
+        self, traced: Traced, point: Point | None, deadline: float | None
+    ) -> Event | None:
+        """Execute the next instruction, with no other processor that could miss a breakpoint there.
 
         Returns:
             what happened instead, or None.
@@ -229,8 +233,8 @@ class Debugger:
         start = traced.pc
         gpa = self._plan.linear.gpa(traced.index, start)
         is_patched = gpa is not None and self._plan.patches.at(gpa) is not None
-        lifted = [p for p in self._plan.points if p.is_breakpoint and p.address == point.address]
-        repeats = self._is_repeated_string(traced.index, start)
+        lifted = [] if point is None else self._breakpoints_at(point.address)
+        repeats = point is not None and self._is_repeated_string(traced.index, start)
         while True:
             if is_patched and gpa is not None:
                 self._plan.patches.lift(gpa)
@@ -249,6 +253,9 @@ class Debugger:
             if not repeats or traced.pc != start:
                 break
         return None
+
+    def _breakpoints_at(self, address: int) -> list[Point]:
+        return [p for p in self._plan.points if p.is_breakpoint and p.address == address]
 
     def _is_repeated_string(self, processor: int, pc: int) -> bool:
         found = self._plan.linear.peek(processor, pc, LONGEST_INSTRUCTION)

@@ -52,6 +52,8 @@ class Traced:
         self.hit: Hit | None = None
         self._plan = plan
         self._step = self._sleeps = False
+        self._began_at: int | None = None
+        self._ended_at = -1
         self._lifted: Collection[Point] = ()
         self._owners: tuple[Point | int | None, ...] = ()
         self._stepping = Stepping(cpu, plan.facilities, has_apics=plan.has_apics, arm=self._arm)
@@ -75,6 +77,11 @@ class Traced:
         """Whether it neither halts nor waits to be started."""
         return self.cpu.vcpu.get_mp_state() is MpState.RUNNABLE
 
+    @property
+    def has_stood_still(self) -> bool:
+        """Whether it could have gone on when it last ran, but is where it was."""
+        return self.hit is None and self._began_at == self._ended_at and self.is_runnable
+
     def point_here(self) -> Point | None:
         """The breakpoint at the instruction that it is about to execute."""
         if not self._plan.has_breakpoints or not self.is_runnable:
@@ -92,11 +99,12 @@ class Traced:
         """
         self._step, self._lifted = step, lifted
         self.hit = None
+        self._began_at = start = self.pc
         if not (step or self._plan.by_steps):
             self._stepping.end()
         else:
             self._stepping.begin()
-            halted_at = self._halt(self.pc)
+            halted_at = self._halt(start)
             if halted_at is not None:
                 self.hit = self._after_halt(halted_at)
         self._arm()
@@ -107,8 +115,9 @@ class Traced:
             self.cpu.finish_access()
         if self._stepping.in_access:
             self._on_trap()
+        self._ended_at = self.pc
         if self.hit is not None:
-            self.hit = self.hit._replace(address=self.pc)
+            self.hit = self.hit._replace(address=self._ended_at)
         elif not self._step:
             self.note_point()
 

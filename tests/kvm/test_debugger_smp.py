@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,25 @@ def test_each_hit_of_both_is_told_once(kind: str) -> None:
             assert done[event.processor] == told[event.processor]
             other = 1 - event.processor
             assert done[other] - told[other] in (0, 1)
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """This thread, and those that it starts, share one of the host's processors."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core")
+@pytest.mark.parametrize("kind", ["software", "hardware", "stepped"])
+def test_the_one_that_meets_its_point_first_does_not_keep_the_other_away(kind: str) -> None:
+    with two() as debugger:
+        for loop in (FIRST, SECOND):
+            insert(debugger, kind, loop + NOP)
+        told = Counter(debugger.resume(timeout=PATIENCE).processor for _ in range(100))
+        assert min(told[0], told[1]) >= 20  # three instructions a round, and each call does one
 
 
 def test_a_step_leaves_the_other_one_alone() -> None:
