@@ -46,6 +46,8 @@ A_RATE = 0x0F
 A_AT_START = 0x26  # 32.768 kHz time base, 1024 Hz periodic rate
 B_SET = 1 << 7
 B_UIE = 1 << 4
+B_INTERRUPTS = 0x70
+"""Periodic, alarm and update-ended: who enables none is not interrupted."""
 B_BINARY = 1 << 2
 B_24_HOURS = 1 << 1
 C_IRQF = 1 << 7
@@ -74,6 +76,11 @@ _FIELDS = {
     YEAR: "year",
     CENTURY: "year",
 }
+
+
+def _is_ram(register: int) -> bool:
+    """Whether it is a byte that the clock has nothing to do with."""
+    return register > REGISTER_D and register != CENTURY
 
 
 class Cmos(Device):
@@ -117,16 +124,19 @@ class Cmos(Device):
         return bool(self._index & NMI_MASKED)
 
     def poll(self) -> None:
-        """Bring the flags and the interrupt line up to date."""
-        self._catch_up(self._clock())
+        """Bring the interrupt line up to date."""
+        if self._ram[REGISTER_B] & B_INTERRUPTS:
+            self._catch_up(self._clock())
 
     def read(self, offset: int, size: int) -> int:
         """The register or RAM byte at the index; the index port itself is write-only."""
         if offset != DATA:
             return super().read(offset, size)
+        register = self._index & ~NMI_MASKED
+        if _is_ram(register):
+            return self._ram[register]
         now = self._clock()
         self._catch_up(now)
-        register = self._index & ~NMI_MASKED
         if register in _FIELDS:
             return self._encode(register, self._now(now))
         if register == REGISTER_A:
@@ -144,9 +154,12 @@ class Cmos(Device):
             self._index = value
         if offset != DATA:
             return
+        register = self._index & ~NMI_MASKED
+        if _is_ram(register):
+            self._ram[register] = value
+            return
         now = self._clock()
         self._catch_up(now)
-        register = self._index & ~NMI_MASKED
         if register in _FIELDS:
             self._moment = self._decode(register, value, self._now(now))
             self._base = self._second(now)
