@@ -195,6 +195,19 @@ def test_without_kvm_the_emulator_runs_what_it_can(pykvm_command: Pykvm, tmp_pat
     assert "/dev/kvm is missing" in skipped["runs"]
 
 
+def test_without_kvm_exits_are_counted_on_the_emulator(
+    pykvm_command: Pykvm, tmp_path: Path
+) -> None:
+    lay_out(find_lab(8), tmp_path / "exits")
+    result = pykvm_command("lab", "check", "exits", "--json", lacks=["no-kvm"])
+    verdict = json.loads(result.out)
+    if verdict["cannot"]:
+        pytest.skip(verdict["cannot"])
+    assert verdict["passed"], [step["why"] for step in verdict["steps"]]
+    skipped = {s["name"] for s in verdict["steps"] if s["outcome"] == "cannot"}
+    assert skipped == {"predicts_edges", "predicts_kernel", "is_fast_on_a_machine"}
+
+
 def test_without_kvm_a_lab_about_it_says_what_to_do(pykvm_command: Pykvm, tmp_path: Path) -> None:
     lay_out(find_lab(1), tmp_path / "first")
     result = pykvm_command("lab", "check", "first", lacks=["no-kvm"])
