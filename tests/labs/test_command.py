@@ -195,6 +195,18 @@ def test_without_kvm_the_emulator_runs_what_it_can(pykvm_command: Pykvm, tmp_pat
     assert "/dev/kvm is missing" in skipped["runs"]
 
 
+def test_without_kvm_the_emulator_takes_a_device_of_ones_own(
+    pykvm_command: Pykvm, tmp_path: Path
+) -> None:
+    lay_out(find_lab(7), tmp_path / "canvas")
+    result = pykvm_command("lab", "check", "canvas", "--json", lacks=["no-kvm"])
+    verdict = json.loads(result.out)
+    if verdict["cannot"]:
+        pytest.skip(verdict["cannot"])
+    assert verdict["passed"]
+    assert [s["name"] for s in verdict["steps"] if s["outcome"] == "cannot"] == ["is_cheap"]
+
+
 def test_without_kvm_exits_are_counted_on_the_emulator(
     pykvm_command: Pykvm, tmp_path: Path
 ) -> None:
