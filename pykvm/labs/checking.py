@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pykvm
 from pykvm.errors import LabError
 from pykvm.labs import child
 from pykvm.labs.catalogue import Lab
@@ -46,9 +51,9 @@ def check(
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     limit = lab.seconds if seconds is None else seconds
     begin = time.monotonic()
+    words = (str(lab.number), str(folder.resolve()), str(seed), str(int(until_failure)))
     ended = child.run(
-        "pykvm.labs.judge",
-        (str(lab.number), str(folder.resolve()), str(seed), str(int(until_failure))),
+        partial(_start_judge, words),
         seconds=limit,
         children=None,
         on_message=hearing.hear,
@@ -66,6 +71,20 @@ def check(
         cannot=hearing.cannot,
         instead=hearing.instead,
         seconds=time.monotonic() - begin,
+    )
+
+
+def _start_judge(words: tuple[str, ...], pipe: int) -> child.Process:
+    return subprocess.Popen(
+        # a module in the current directory must not stand in for one of Python's (-P)
+        (sys.executable, "-P", "-m", "pykvm.labs.judge", str(pipe), *words),
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(Path(pykvm.__file__).parents[1])},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(pipe,),
+        start_new_session=True,
     )
 
 

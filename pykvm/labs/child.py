@@ -9,16 +9,14 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-import pykvm
+from pykvm.labs.copy import Copy
 
 HEAD, TAIL = 2048, 4096
 """How much of the beginning and the end of a child's output is kept."""
@@ -27,7 +25,9 @@ MOST_CHILDREN = 64
 GLANCE = 0.25
 """Seconds between two looks at how many processes there are."""
 
-_running: set[subprocess.Popen[bytes]] = set()
+Process = subprocess.Popen[bytes] | Copy
+
+_running: set[Process] = set()
 
 _adopted: list[int] = []
 """This process, if it adopts orphans."""
@@ -69,40 +69,26 @@ class _Kept:
 
 
 def run(
-    module: str,
-    words: Sequence[str],
+    start: Callable[[int], Process],
     *,
     given: bytes = b"",
-    cwd: Path | str = "/",
     seconds: float,
     children: int | None = MOST_CHILDREN,
     on_message: Callable[[bytes], None] | None = None,
 ) -> Ended:
-    """Run a module of pykvm's as a process of its own, and everything it starts, to the end.
+    """Run a process, and everything it starts, to the end.
 
     Args:
-        module: as for `python -m`; its first argument is the descriptor of its message pipe.
-        words: its further arguments.
+        start: starts it, as the leader of a session of its own; gets the descriptor of its message
+            pipe.
         given: its standard input.
-        cwd: where it runs.
         seconds: how long it may take.
         children: how many processes it may have at a time; None for any number.
         on_message: called with each piece that comes on the message pipe, which is then not kept.
     """
     inner, outer = os.pipe()
-    # a module of the student's must not stand in for one of Python's: no current directory (-P)
-    command = [sys.executable, "-P", "-m", module, str(outer), *words]
     try:
-        with subprocess.Popen(
-            command,
-            cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(Path(pykvm.__file__).parents[1])},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(outer,),
-            start_new_session=True,
-        ) as process:
+        with start(outer) as process:
             os.close(outer)
             outer = -1
             _running.add(process)
@@ -121,7 +107,7 @@ class _Watch:
 
     def __init__(
         self,
-        process: subprocess.Popen[bytes],
+        process: Process,
         inner: int,
         seconds: float,
         children: int | None,
@@ -206,7 +192,7 @@ class _Watch:
         return False
 
 
-def kill_all(process: subprocess.Popen[bytes]) -> None:
+def kill_all(process: Process) -> None:
     """Kill a child and what it started, and wait for it."""
     kill_tree(process.pid)
     process.wait()

@@ -40,6 +40,8 @@ def main() -> None:
         _say(int(pipe), {"cannot": obstacle[0], "instead": obstacle[1]})
         return
     steps = steps_of(import_module(lab.module))
+    if lab.kvm or any(MACHINE in step.needs for step in steps):
+        import_module("pykvm.machine")  # once, instead of in each copy of this process
     _say(int(pipe), {"titles": [(step.name, step.title) for step in steps]})
     with TemporaryDirectory(prefix="pykvm-lab-") as scratch:
         emulated = bool(_probe(KVM))

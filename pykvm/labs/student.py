@@ -1,22 +1,20 @@
-"""The process in which a student's code runs: `python -m pykvm.labs.student`, started by `Work`.
+"""The process in which a student's code runs: a copy of the judge's, made by `Work`.
 
-It reads what to do from standard input, limits itself, does it, and says what came of it on the
-message pipe, behind a token that the student's code has no reason to know.
+It limits itself, does what it is to do, and says what came of it on the message pipe, behind a
+token that the student's code has no reason to look for.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import resource
 import sys
 import traceback
-from ast import literal_eval
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pykvm.labs.steps import Wrong
 
@@ -25,6 +23,26 @@ FILE_SIZE = 64 << 20
 DESCRIPTORS = 256
 FRAMES = 3
 """How many places of a traceback are told."""
+
+
+class Job(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        token: what the answer stands behind.
+        scenario: called with a `Student` and `args`.
+        args: plain values.
+        folder: the student's.
+        seconds: how much processor time it may take, but for two seconds more.
+        memory: how many bytes of address space it may take beyond what Python and pykvm have.
+    """
+
+    token: str
+    scenario: Callable[..., Any]
+    args: tuple[Any, ...]
+    folder: Path
+    seconds: float
+    memory: int
 
 
 class Student:
@@ -43,10 +61,12 @@ class Student:
         Raises:
             Exception: whatever the file raises.
         """
-        stem = name.removesuffix(".py")
-        if stem in sys.modules:
-            return sys.modules[stem]
-        spec = importlib.util.spec_from_file_location(stem, self.folder / name)
+        stem, path = name.removesuffix(".py"), self.folder / name
+        there = sys.modules.get(stem)
+        # not one of Python's own that has the same name
+        if there is not None and getattr(there, "__file__", None) == str(path):
+            return there
+        spec = importlib.util.spec_from_file_location(stem, path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -76,18 +96,15 @@ def call(student: Student, name: str, what: str, *args: Any) -> Any:
     return student.get(name, what)(*args)
 
 
-def main() -> None:
-    """Do one thing in the student's folder, the current directory."""
-    pipe = int(sys.argv[1])
-    job = literal_eval(sys.stdin.buffer.read().decode())
-    _limit(job["memory"], job["seconds"])
-    folder = Path(job["folder"])
+def do(job: Job, pipe: int) -> NoReturn:
+    """Do one thing in the student's folder, the current directory, and end the process."""
+    _limit(job.memory, job.seconds)
     own = os.getpid()
     # behind Python's own modules: a random.py of the student's must not be taken for Python's
-    sys.path.append(str(folder))
-    answer = _answer(job, Student(folder))
+    sys.path.append(str(job.folder))
+    answer = _answer(job, Student(job.folder))
     if os.getpid() == own:
-        _say(pipe, job["token"], answer)
+        _say(pipe, job.token, answer)
     # neither its atexit functions nor its threads have a say in how this ends
     _leave()
 
@@ -103,8 +120,9 @@ def _leave() -> NoReturn:
 
 def _limit(memory: int, seconds: float) -> None:
     processor_seconds = int(seconds) + 2
+    there = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     for what, limit in (
-        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_AS, there + memory),
         (resource.RLIMIT_CPU, processor_seconds),
         (resource.RLIMIT_FSIZE, FILE_SIZE),
         (resource.RLIMIT_NOFILE, DESCRIPTORS),
@@ -115,11 +133,10 @@ def _limit(memory: int, seconds: float) -> None:
         resource.setrlimit(what, (least, least))
 
 
-def _answer(job: dict[str, Any], student: Student) -> tuple[str, ...]:
+def _answer(job: Job, student: Student) -> tuple[str, ...]:
     """("returned", repr) or ("wrong", why, look) or ("raised", words)."""
-    scenario: Callable[..., Any] = getattr(importlib.import_module(job["module"]), job["scenario"])
     try:
-        result = repr(scenario(student, *job["args"]))
+        result = repr(job.scenario(student, *job.args))
     except Wrong as wrong:
         return ("wrong", wrong.why, wrong.look)
     except SystemExit as end:
@@ -157,7 +174,3 @@ def _say(pipe: int, token: str, answer: tuple[str, ...]) -> None:
             rest = rest[os.write(pipe, rest) :]
     except OSError:
         return  # it closed descriptors that are not its own: nothing can be said
-
-
-if __name__ == "__main__":
-    main()

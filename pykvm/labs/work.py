@@ -11,11 +11,13 @@ import secrets
 import signal
 from ast import literal_eval
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pykvm.labs import child, student
 from pykvm.labs.catalogue import Lab
+from pykvm.labs.copy import Copy
 from pykvm.labs.guest_runs import Run, run_image
 from pykvm.labs.steps import Wrong
 from pykvm.labs.toolchain import AssemblyError, assemble
@@ -136,18 +138,12 @@ class Work:
         memory: int = MEMORY,
     ) -> Any:
         token = secrets.token_hex(16)
-        job = {
-            "token": token,
-            "module": function.__module__,
-            "scenario": function.__name__,
-            "args": args,
-            "folder": str(self.folder),
-            "seconds": seconds,
-            "memory": memory + self._more_memory,
-        }
-        ended = child.run(
-            "pykvm.labs.student", (), given=repr(job).encode(), cwd=self.folder, seconds=seconds
-        )
+        job = student.Job(token, function, args, self.folder, seconds, memory + self._more_memory)
+
+        def start(pipe: int) -> child.Process:
+            return Copy(partial(student.do, job), pipe, self.folder)
+
+        ended = child.run(start, seconds=seconds)
         child.sweep()
         self.printed += ended.printed
         _, found, said = ended.message.rpartition(f"\n{token}".encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import psutil
@@ -143,6 +144,23 @@ def test_its_files_do_not_stand_in_for_pythons(work: Work) -> None:
         (work.folder / name).write_text("raise SystemExit('taken')", encoding="utf-8")
     (work.folder / "helper.py").write_text("VALUE = 5", encoding="utf-8")
     assert call(work, "import random, helper\nreturn helper.VALUE + len(random.__name__)") == 11
+
+
+def test_it_has_nothing_of_the_checkers_open(work: Work) -> None:
+    with open("/dev/null") as file:
+        os.set_inheritable(file.fileno(), True)
+        found = call(work, "return [os.path.realpath(f'/proc/self/fd/{n}') for n in range(256)]")
+    assert isinstance(found, list)
+    there = [name for name in found if not name.startswith("/proc/")]
+    pipes = [name for name in found if "/fd/pipe:" in name]
+    assert not there
+    assert len(pipes) == 4  # standard input, output and error; the answer
+
+
+def test_what_the_checker_has_imported_is_not_taken_for_its_file(work: Work) -> None:
+    assert "selectors" in sys.modules
+    (work.folder / "selectors.py").write_text("def f(): return 5", encoding="utf-8")
+    assert work.call("selectors.py", "f") == 5
 
 
 def test_a_file_that_is_not_python(work: Work) -> None:

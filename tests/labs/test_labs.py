@@ -20,6 +20,7 @@ from pykvm.labs.folder import start
 from pykvm.labs.verdict import Verdict
 from tests.labs.course import LABS, Mistake, lay_out, mistakes_of, solution_of, spoiled
 
+ROOT = Path(__file__).parents[2]
 MISTAKES = [mistake for lab in LABS for mistake in mistakes_of(lab)]
 
 each_lab = pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.path.name)
@@ -134,6 +135,8 @@ def test_the_text_names_what_is_there(lab: Lab) -> None:
     assert set(links) <= there
     for name in lab.files:
         assert name in text
+    for name in re.findall(r"`((?:pykvm|guests|csrc)/[^`]+)`", text):
+        assert (ROOT / name).exists(), name
 
 
 def test_without_an_assembler_one_line_says_so(

@@ -251,8 +251,9 @@ class SlowUart(Device):
         elif self._until_empty:
             self._note("wrote THR while LSR's THRE was 0: the character is lost")
         else:
+            # the first one longer than the next to come in: who does not wait is always caught
+            self._until_empty = self._random.randrange(2, 6) if self.sent else 8
             self.sent.append(value)
-            self._until_empty = self._random.randrange(2, 6)
 
     def _note(self, mistake: str) -> None:
         if len(self.mistakes) < 10:
