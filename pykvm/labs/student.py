@@ -136,7 +136,7 @@ def _limit(memory: int, seconds: float) -> None:
 def _answer(job: Job, student: Student) -> tuple[str, ...]:
     """("returned", repr) or ("wrong", why, look) or ("raised", words)."""
     try:
-        result = repr(job.scenario(student, *job.args))
+        result = repr(_with_plain_bytes(job.scenario(student, *job.args)))
     except Wrong as wrong:
         return ("wrong", wrong.why, wrong.look)
     except SystemExit as end:
@@ -146,6 +146,17 @@ def _answer(job: Job, student: Student) -> tuple[str, ...]:
     if len(result) > LARGEST_RESULT:
         return ("raised", f"what was returned is {len(result)} characters long")
     return ("returned", result)
+
+
+def _with_plain_bytes(value: Any) -> Any:
+    """The same with bytes for what is as good: a student who returns a bytearray is right."""
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    if type(value) in {list, tuple}:
+        return type(value)(_with_plain_bytes(item) for item in value)
+    if type(value) is dict:
+        return {key: _with_plain_bytes(item) for key, item in value.items()}
+    return value
 
 
 def _words(error: BaseException, folder: Path) -> str:

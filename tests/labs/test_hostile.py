@@ -48,6 +48,12 @@ def test_plain_values_come_and_go(work: Work) -> None:
     assert call(work, "return args", *values) == values
 
 
+@pytest.mark.parametrize("kind", ["bytearray", "memoryview"])
+def test_bytes_of_any_kind_are_bytes(work: Work, kind: str) -> None:
+    body = f"x = {kind}(b'ab')\nreturn x, [x], {{1: x}}"
+    assert call(work, body) == (b"ab", [b"ab"], {1: b"ab"})
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -108,7 +108,7 @@ class Guest:
         return pickle.dumps((self._vcpu.get_regs(), self._vcpu.get_sregs()))
 
     def set_state(self, state: bytes) -> None:
-        """Set what `get_state` gave."""
+        """Set what `get_state` gave, in this program: a pickle of a stranger's is his program."""
         regs, sregs = pickle.loads(state)
         self._vcpu.set_sregs(sregs)
         self._vcpu.set_regs(regs)
