@@ -7,6 +7,8 @@ from typing import Any
 from pykvm.labs.lab05_interrupts.faults import IDT, LONG_REGISTERS, faulted, quad
 from pykvm.labs.lab05_interrupts.ticks import (
     BUTTON_IRQ,
+    FLAGS,
+    IF,
     LOAD,
     in_service,
     interrupted,
@@ -68,6 +70,8 @@ ZEROS = [0] * len(REAL_REGISTERS)
     after=(sets_vectors, sets_up_pics, sets_up_timer),
 )
 def counts(work: Work) -> None:
+    if not word(set_up(work)[0]["low"], FLAGS) & IF:
+        raise Wrong("interrupts are off when the program at 0x3000 begins: STI comes before it")
     wanted = work.random.randrange(5, 20)
     found, ticks, _ = interrupted(work, wanted, b"", ZEROS)
     if found["end"] == "halted" and wanted <= ticks < wanted + 100:

@@ -15,6 +15,14 @@ from pykvm.labs.work import Work
 HERE = Path(__file__).parent
 TICKS = "ticks.s"
 LOAD, PROGRAM = 0x1000, 0x3000
+FLAGS = 0x7F0
+FIRST_LOOK = bytes.fromhex(
+    "9c"  # pushf
+    "2e 8f 06 f0 07"  # pop word ptr cs:[FLAGS]
+    "fa"  # cli
+    "f4"  # hlt
+)
+IF = 0x200
 ROOM = PROGRAM - LOAD
 BUTTON, BUTTON_IRQ = 0xE2, 10
 
@@ -102,8 +110,8 @@ def word(memory: bytes, at: int) -> int:
 def set_up(work: Work) -> tuple[dict[str, Any], int]:
     """What ticks.s has set up when the program begins, and where its image ends."""
     image = assembled(work, TICKS)
-    found = work.scenario(run_ticks, image, b"\xfa\xf4", b"", b"", seconds=8)  # cli; hlt
-    if found["end"] != "halted" or found["rip"] != PROGRAM + 2:
+    found = work.scenario(run_ticks, image, FIRST_LOOK, b"", b"", seconds=8)
+    if found["end"] != "halted" or found["rip"] != PROGRAM + len(FIRST_LOOK):
         raise Wrong(
             f"ticks.s never came to the program at {PROGRAM:#x}: it ended so: {found['end']}, at "
             f"{found['rip']:#x}",
