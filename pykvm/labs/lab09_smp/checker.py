@@ -142,7 +142,7 @@ def holds(work: Work) -> None:
     for slow in (1, 0, 1):
         rounds, initial = work.random.randrange(8, 12), some_work(work, 6)[1]
         plan = list(bursts(work, slow))
-        seen = Seen(*work.scenario(go_by_steps, image, rounds, initial, plan, seconds=20))
+        seen = Seen(*work.scenario(go_by_steps, image, rounds, initial, plan, seconds=60))
         how = "take turns, some instructions each"
         blame_end(seen, how)
         blame_loss(seen, how)
