@@ -2,7 +2,14 @@
 
 KVM takes a vector by KVM_INTERRUPT (KVM API 4.16) when the guest could be interrupted at its last
 exit; else it is asked to leave the guest as soon as that is so (KVM API section 5,
-"request_interrupt_window").  So before each entry somebody must look whether the controllers have
+"request_interrupt_window").
+
+An access that came out of the guest is not over then: KVM finishes it at the next entry (KVM API
+section 5), which may raise an exception, as RDMSR of a register that is refused does.  A vector
+that KVM had taken before would be lost to that exception, and stay in service for ever.  So after
+an access, too, the guest is asked to leave as soon as it can be interrupted: that is behind it.
+
+So before each entry somebody must look whether the controllers have
 something.  They can have something new only after a device was accessed, which comes out of the C
 loop; after another thread raised a line, which kicks the vCPU; or when a tick of the timer is due,
 for which the loop's own timer is set.
@@ -15,6 +22,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from pykvm._shim import lib
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.cpu.ticks import TICK_NS
 
@@ -31,6 +39,11 @@ SHORTEST_LOOK_NS = 200_000
 gets somewhere.  KVM's own has the same limit (kvm.ko, min_timer_period_us)."""
 
 NS = 1_000_000_000
+
+_UNFINISHED = frozenset(
+    (lib.KVM_EXIT_IO, lib.KVM_EXIT_MMIO, lib.KVM_EXIT_X86_RDMSR, lib.KVM_EXIT_X86_WRMSR)
+)
+"""Exits in the middle of an instruction."""
 
 
 class Bell:
@@ -155,7 +168,8 @@ class Injector:
 
     def _inject(self) -> None:
         page, intr = self._vcpu.page, self._isa.intr
-        if intr.level and page.ready_for_interrupt_injection and page.if_flag:
+        is_ready = page.ready_for_interrupt_injection and page.if_flag
+        if intr.level and is_ready and page.run.exit_reason not in _UNFINISHED:
             self._vcpu.interrupt(self._isa.acknowledge())
             page.ready_for_interrupt_injection = False  # till KVM says so again
         page.request_interrupt_window = intr.level

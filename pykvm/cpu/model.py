@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 _X2APIC, _TSC_DEADLINE, _HYPERVISOR = 1 << 21, 1 << 24, 1 << 31  # leaf 1 ECX
 
 _KVM_FEATURES = 0x40000001
-_PV_UNHALT = 1 << 7
+_NEED_LAPIC = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 11 | 1 << 13 | 1 << 14
+"""Of its EAX (KVM's cpuid.rst), what wants a local APIC in the kernel: asynchronous page faults (4,
+10, 14), paravirtual ends of interrupts (6), spinlocks that halt till another processor's hypercall
+(7), inter-processor interrupts (11) and yields (13)."""
 
 
 class CpuModel(NamedTuple):
@@ -86,8 +89,8 @@ def cpuid_for(
         index: the processor's number from 0, which is its APIC id.
         count: how many the machine has, 1 to `MAX_COUNT`.
         lapic: KVM plays its local APIC (KVM_CREATE_IRQCHIP, or KVM_CAP_SPLIT_IRQCHIP).  Only then
-            are there x2APIC and TSC-deadline mode (KVM API 4.46), and paravirtual spinlocks,
-            which halt till another processor's hypercall.
+            are there x2APIC and TSC-deadline mode (KVM API 4.46), and what of KVM's paravirtual
+            features interrupts, or waits for interrupts.
         tsc_deadline: what KVM_CAP_TSC_DEADLINE_TIMER says.
         model: what to add and leave out.
 
@@ -116,7 +119,7 @@ def _fit_apic(table: Any, *, lapic: bool, tsc_deadline: bool) -> None:
     for _, entry in find_leaves(table, (1, _KVM_FEATURES)):
         if entry.function == _KVM_FEATURES:
             if not lapic:
-                entry.eax &= ~_PV_UNHALT
+                entry.eax &= ~_NEED_LAPIC
             continue
         entry.ecx |= _HYPERVISOR
         if not lapic:

@@ -58,8 +58,13 @@ def boot(kernel: Path, initrd: Path) -> Iterator[Boot]:
 
 @pytest.mark.parametrize(
     "options",
-    [("--smp", "1"), ("--smp", "2"), ("--mode", "long")],
-    ids=["one processor", "two", "64-bit entry"],
+    [
+        ("--smp", "1"),
+        ("--smp", "2"),
+        ("--mode", "long"),
+        pytest.param(("--irqchip", "user"), marks=pytest.mark.needs("interrupt_window")),
+    ],
+    ids=["one processor", "two", "64-bit entry", "pykvm's interrupt controllers"],
 )
 def test_it_boots_listens_and_switches_off(boot: Boot, options: tuple[str, str]) -> None:
     child = boot(*options)

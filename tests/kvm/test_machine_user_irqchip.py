@@ -10,6 +10,7 @@ from types import FrameType
 import pytest
 
 from pykvm import Device, Machine, Stop, StopReason
+from pykvm.cpu.msrs import MsrRefused
 from pykvm.devices.debug_exit import exit_status
 from pykvm.errors import MachineError
 from pykvm.layout import COM1, COM1_IRQ, DEBUG_EXIT
@@ -20,6 +21,7 @@ from tests.support.waiting import PATIENCE
 
 PIC, PIC2, PIT = 0x20, 0xA0, 0x40
 BASE, BASE2 = 0x20, 0x28
+GENERAL_PROTECTION = 13
 HALTED = Stop(StopReason.HALTED)
 
 STI_SPIN = bytes.fromhex(
@@ -46,6 +48,18 @@ WAIT_THEN_OUT_30 = bytes.fromhex(
     "e6 30"  # out 0x30, al
     "fa"  # cli
     "f4"  # hlt
+)
+STI_RDMSR_SPIN = bytes.fromhex(
+    "fb"  # sti
+    "66 b9 45 23 01 00"  # mov ecx, 0x12345
+    "0f 32"  # rdmsr
+    "eb fe"  # jmp $
+)
+SKIP_TWO_BYTES = bytes.fromhex(
+    "58"  # pop ax
+    "05 02 00"  # add ax, 2
+    "50"  # push ax
+    "cf"  # iret
 )
 END = bytes.fromhex(
     "e6 f4"  # out 0xf4, al (debug exit)
@@ -229,8 +243,30 @@ class TestInterrupts:
         assert machine.run(timeout=PATIENCE).reason is StopReason.DEBUG_EXIT
         assert order == ["1"]
 
+    @pytest.mark.needs("msr_exits")
+    def test_an_exception_from_the_access_before_it_does_not_lose_it(
+        self, machine: Machine
+    ) -> None:
+        """RDMSR of a register that is refused raises #GP when the guest is entered again."""
+        line = machine._lines.new_input(COM1_IRQ)
+
+        def refuse() -> int:
+            line.set(True)
+            raise MsrRefused("not this one")
+
+        machine.msrs.answer(0x12345, read=refuse)
+        machine.load(STI_RDMSR_SPIN)
+        initialize(machine)
+        machine.memory.write_uint(Gpa(GENERAL_PROTECTION * 4), 4, 0x2000)
+        machine.memory.write(Gpa(0x2000), SKIP_TWO_BYTES)
+        handle(machine, COM1_IRQ, END)
+        assert machine.run(timeout=PATIENCE).reason is StopReason.DEBUG_EXIT
+
     def test_one_that_the_budget_kept_out_is_not_lost_to_the_next(self, machine: Machine) -> None:
-        """KVM has the first one, but was not entered since; it has room for one."""
+        """KVM has the first one, but was not entered since; it has room for one.
+
+        Its exits: OUT, then the interrupt window, in which it gets that one.
+        """
         isa = machine._controllers.isa
         assert isa is not None
         set_input = isa.set_input
@@ -246,7 +282,7 @@ class TestInterrupts:
         initialize(machine)
         handle(machine, COM1_IRQ, OUT_32_IRET)
         handle(machine, 3, END)
-        assert machine.run(timeout=PATIENCE, max_exits=1).reason is StopReason.BUDGET
+        assert machine.run(timeout=PATIENCE, max_exits=2).reason is StopReason.BUDGET
         with machine.lock:
             set_input(3, True)
         assert machine.run(timeout=PATIENCE).reason is StopReason.DEBUG_EXIT
