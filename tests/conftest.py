@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from pykvm.kvm import System
@@ -25,6 +26,10 @@ HERE = Path(__file__).parent
 WANT_KVM = (HERE / "kvm", HERE / "guests")
 ON_SVM = "PYKVM_SVM" in os.environ
 """Whether this is the emulated machine of tests/svm."""
+
+
+settings.register_profile("pykvm", deadline=None)  # how long an example takes is the host's affair
+settings.load_profile("pykvm")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -159,7 +159,7 @@ def boots(image: bytes, ram: int, **setting: object) -> None:
     assert "\n" not in told
 
 
-settled = settings(deadline=None, max_examples=400)
+settled = settings(max_examples=400)
 
 
 @settled

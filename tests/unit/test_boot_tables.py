@@ -77,7 +77,7 @@ SMALL = boot_long(16 * MIB)
 LARGE = boot_long(600 * GIB)  # more than one table of 512 GiB
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(linear=st.integers(0, 4 * GIB - 1) | st.integers(0, 601 * GIB - 1))
 def test_any_address_is_mapped_to_itself(linear: int) -> None:
     for state, end in ((SMALL, 4 * GIB), (LARGE, 601 * GIB)):

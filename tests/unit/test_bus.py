@@ -24,7 +24,7 @@ accesses = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(layout=layouts(), program=accesses)
 def test_random_accesses_equal_the_byte_model(
     layout: Layout, program: list[tuple[bool, int, int, int, bytes]]

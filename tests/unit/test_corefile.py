@@ -141,7 +141,7 @@ def test_memory_nobody_touched_stays_so(path: Path) -> None:
 PAGES = 24
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     writes=st.lists(
         st.tuples(st.integers(0, PAGES * PAGE_SIZE - 1), st.binary(max_size=3 * PAGE_SIZE)),

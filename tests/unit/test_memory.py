@@ -63,7 +63,7 @@ def use(memory: GuestMemory, action: str, gpa: Gpa, operand: int | bytes) -> byt
 PATTERN = 0xF7E6D5C4B3A29180
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(program=st.lists(uses, max_size=25))
 def test_random_use_equals_a_bytearray(program: list[tuple[str, int, int | bytes]]) -> None:
     model = bytearray(b"\xa5" * SIZE)

@@ -205,7 +205,7 @@ def test_without_pyelftools_there_are_no_names(
         require_symbols(path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     bits=st.sampled_from([32, 64]),
     damage=st.lists(

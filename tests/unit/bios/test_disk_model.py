@@ -81,7 +81,7 @@ def allowed(t: Transfer) -> bool:
     )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(program=st.lists(transfers, max_size=8))
 def test_transfers_move_what_they_say_and_nothing_else(program: list[Transfer]) -> None:
     content = bytearray(b"".join(n.to_bytes(4, "little") * 128 for n in range(SECTORS)))

@@ -80,7 +80,7 @@ frames = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(shown=st.lists(frames, min_size=1, max_size=4))
 def test_a_terminal_that_gets_the_differences_shows_the_last_frame(shown: list[Frame]) -> None:
     terminal = Terminal()
@@ -91,7 +91,7 @@ def test_a_terminal_that_gets_the_differences_shows_the_last_frame(shown: list[F
         old = frame
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(frame=frames, rows=st.integers(1, 30), columns=st.integers(1, 100))
 def test_a_smaller_terminal_gets_what_fits(frame: Frame, rows: int, columns: int) -> None:
     terminal = Terminal(rows, columns)

@@ -139,7 +139,7 @@ def test_ctrl_break(keys: Keys) -> None:
     assert keys.send("1d e0 46") == [BREAK]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(codes=st.binary(max_size=60), state=st.binary(min_size=256, max_size=256))
 def test_any_codes_in_any_state_make_keys_or_none(codes: bytes, state: bytes) -> None:
     with GuestMemory(4096) as memory:

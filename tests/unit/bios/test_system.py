@@ -49,7 +49,7 @@ def test_the_map_of_a_bare_machine(rig: Rig) -> None:
 u64 = st.integers(0, (1 << 64) - 1)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(ranges=st.lists(st.tuples(u64, u64, st.integers(0, 0xFFFF_FFFF)), min_size=1, max_size=130))
 def test_walking_the_map_gives_the_map(ranges: list[tuple[int, int, int]]) -> None:
     rig = Rig(ranges=ranges)

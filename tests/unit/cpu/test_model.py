@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pykvm.cpu.features import NOT_CHOSEN, all_bits, features_in
@@ -38,7 +38,6 @@ def test_the_later_word_counts() -> None:
 choosable = sorted(set(all_bits()) - set(NOT_CHOSEN))
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(choosable), st.booleans(), max_size=8))
 def test_a_model_reads_as_it_was_written(features: dict[str, bool]) -> None:
     model = CpuModel(tuple(features.items()))

@@ -49,7 +49,6 @@ def processors(draw: Any, most: int = MAX_COUNT) -> tuple[int, int]:
 
 
 @every_table
-@settings(deadline=None)
 @given(which=processors())
 def test_levels_decode_to_the_processor(name: str, which: tuple[int, int]) -> None:
     index, count = which
@@ -62,14 +61,12 @@ def test_levels_decode_to_the_processor(name: str, which: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("name", ["intel", "old intel"])
-@settings(deadline=None)
 @given(which=processors(most=64))
 def test_legacy_leaves_decode_to_the_processor(name: str, which: tuple[int, int]) -> None:
     index, count = which
     assert by_legacy_intel(made(name, index, count)) == Place(0, index, 0, count)
 
 
-@settings(deadline=None)
 @given(which=processors(most=256))
 def test_amd_leaves_decode_to_the_processor(which: tuple[int, int]) -> None:
     index, count = which
@@ -77,7 +74,7 @@ def test_amd_leaves_decode_to_the_processor(which: tuple[int, int]) -> None:
 
 
 @every_table
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(count=st.integers(1, 40))
 def test_apic_ids_are_unique_wherever_they_stand(name: str, count: int) -> None:
     tables = [made(name, index, count) for index in range(count)]
@@ -90,7 +87,6 @@ def test_apic_ids_are_unique_wherever_they_stand(name: str, count: int) -> None:
 
 
 @every_table
-@settings(deadline=None)
 @given(which=processors(most=300))
 def test_caches_are_shared_from_level_3_on(name: str, which: tuple[int, int]) -> None:
     index, count = which
@@ -106,7 +102,6 @@ def test_caches_are_shared_from_level_3_on(name: str, which: tuple[int, int]) ->
 
 
 @every_table
-@settings(deadline=None)
 @given(which=processors())
 def test_nothing_else_changes(name: str, which: tuple[int, int]) -> None:
     """Not even within the leaves of topology: what stands beside it is of the host's features."""
@@ -142,7 +137,6 @@ STALE = [sub(function, 7, 0xDEAD) for function in (0xB, 0x1F, 0x80000026)]
 
 
 @every_table
-@settings(deadline=None)
 @given(data=st.data())
 def test_no_stale_leaf_is_left_wherever_it_stood(name: str, data: st.DataObject) -> None:
     """Beyond the highest leaf that leaf 0 tells of, behind all others, next to one another."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pykvm.debug.dump import hexdump, search
@@ -75,7 +75,6 @@ class Memory:
         ]
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, RAM - 8), st.sampled_from([b"a", b"ab", b"aba"]))),
     st.sampled_from([b"a", b"aa", b"ab", b"aba", b"ababab"]),

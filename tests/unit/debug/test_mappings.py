@@ -157,7 +157,7 @@ ENTRY = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     controls=st.sampled_from(ALL),
     no_execute=st.booleans(),

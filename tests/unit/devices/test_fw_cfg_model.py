@@ -92,4 +92,4 @@ class FwCfgAgainstModel(RuleBasedStateMachine):
 
 
 TestFwCfgAgainstModel = FwCfgAgainstModel.TestCase
-TestFwCfgAgainstModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestFwCfgAgainstModel.settings = settings(max_examples=60, stateful_step_count=30)

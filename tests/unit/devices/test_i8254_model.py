@@ -94,4 +94,4 @@ class CounterAgainstModel(RuleBasedStateMachine):
 
 
 TestCounterAgainstModel = CounterAgainstModel.TestCase
-TestCounterAgainstModel.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestCounterAgainstModel.settings = settings(max_examples=200, stateful_step_count=40)

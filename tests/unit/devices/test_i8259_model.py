@@ -110,4 +110,4 @@ class PairAgainstModel(RuleBasedStateMachine):
 
 
 TestPairAgainstModel = PairAgainstModel.TestCase
-TestPairAgainstModel.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestPairAgainstModel.settings = settings(max_examples=200, stateful_step_count=40)

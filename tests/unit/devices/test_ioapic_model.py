@@ -96,4 +96,4 @@ class IoApicAgainstModel(RuleBasedStateMachine):
 
 
 TestIoApicAgainstModel = IoApicAgainstModel.TestCase
-TestIoApicAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestIoApicAgainstModel.settings = settings(max_examples=150, stateful_step_count=40)

@@ -134,4 +134,4 @@ class UartAgainstModel(RuleBasedStateMachine):
 
 
 TestUartAgainstModel = UartAgainstModel.TestCase
-TestUartAgainstModel.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestUartAgainstModel.settings = settings(max_examples=150, stateful_step_count=40)
