@@ -24,6 +24,7 @@ class Mistake(NamedTuple):
         why: a regular expression that is found in that step's words.
         change: (file, old, new): what is written otherwise than in the solution.
         files: whole files that take the place of the solution's.
+        emulated: `step` and `why` where guests are emulated, if it shows otherwise there.
     """
 
     lab: Lab
@@ -32,6 +33,12 @@ class Mistake(NamedTuple):
     why: str
     change: list[dict[str, str]]
     files: dict[str, str]
+    emulated: dict[str, str]
+
+    def shows(self, *, emulated: bool) -> tuple[str, str]:
+        """The step that must fail first, and a regular expression for its words."""
+        told = self.emulated if emulated and self.emulated else self._asdict()
+        return told["step"], told["why"]
 
 
 def solution_of(lab: Lab) -> Path:
@@ -45,7 +52,13 @@ def mistakes_of(lab: Lab) -> list[Mistake]:
     entries: dict[str, dict[str, Any]] = tomllib.loads(path.read_text(encoding="utf-8"))
     return [
         Mistake(
-            lab, name, entry["step"], entry["why"], entry.get("change", []), entry.get("files", {})
+            lab,
+            name,
+            entry["step"],
+            entry["why"],
+            entry.get("change", []),
+            entry.get("files", {}),
+            entry.get("emulated", {}),
         )
         for name, entry in entries.items()
     ]
