@@ -16,6 +16,7 @@ SOURCES = (
     "details.c",
     "recorder.c",
     "watch.c",
+    "traps.c",
     "histogram.c",
 )
 DECLARATIONS = (
@@ -27,6 +28,7 @@ DECLARATIONS = (
     "shim.cdef.h",
     "details.cdef.h",
     "watch.cdef.h",
+    "traps.cdef.h",
 )
 
 ffibuilder = FFI()

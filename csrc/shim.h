@@ -8,6 +8,7 @@
 #include "histogram.cdef.h"
 #include "recorder.cdef.h"
 #include "shim.cdef.h"
+#include "traps.cdef.h"
 #include "watch.cdef.h"
 
 /* Between these two the calling thread runs the vCPU and can be kicked out of it. */

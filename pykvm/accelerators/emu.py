@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 from pykvm.controllers import KINDS
 from pykvm.cpu.emu import EmuCpu
 from pykvm.cpu.model import HOST
-from pykvm.emu.engine import PHYSICAL_END, Engine, import_unicorn
+from pykvm.emu.engine import PHYSICAL_END, Engine
+from pykvm.emu.hooks import import_unicorn
 from pykvm.emu.outcomes import Handlers
 from pykvm.emu.state import check_layout
 from pykvm.errors import CpuModelError, GuestMemoryError, KvmUnavailable, MachineError

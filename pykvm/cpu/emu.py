@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pykvm.cpu.injection import Bell
@@ -20,14 +19,13 @@ from pykvm.emu.delivery import Interruptible
 from pykvm.emu.engine import Engine
 from pykvm.emu.events import Event, TaskGateMet, TripleFault, exception
 from pykvm.emu.face import EmulatedFace
-from pykvm.emu.failure import EmulationFailed, explain_failure
+from pykvm.emu.failure import crash, failure, triple_fault
 from pykvm.emu.interrupts import Interrupts
 from pykvm.emu.linear import PhysicalMemory
 from pykvm.emu.loading import load_boot_state
 from pykvm.emu.outcomes import Called, Failed, Handlers, Out, Outcome, Raised
 from pykvm.emu.vcpu import EmulatedVcpu
-from pykvm.errors import GuestCrash, PykvmError, UnclaimedAccess
-from pykvm.kvm import exits
+from pykvm.errors import UnclaimedAccess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from pykvm.boot.state import BootState
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
+    from pykvm.emu.traps import Traps
 
 TICK_NS = 10_000_000
 """How long devices and signals may wait for a look at them, in ns."""
@@ -54,6 +53,9 @@ class EmuCpu(EmulatedFace):
         index: 0.
         is_asleep: never: a HLT that nothing can end ends the run.
         keeps_time: always.
+        traps: what a debugger has it stop for; None while there is none.
+        on_trap: called in its thread, under the machine's lock, where it may have met that; says
+            whether the machine shall stop.
     """
 
     index = 0
@@ -75,6 +77,8 @@ class EmuCpu(EmulatedFace):
         self._ticker = Ticker(self._get_out, TICK_NS)
         self._running = self._has_run = self._is_halted = self._is_closed = False
         self._ram_was_touched = False
+        self.traps: Traps | None = None
+        self.on_trap: Callable[[], bool] | None = None
         self._deadline: int | None = None
         self._thread = 0
         self._use_new_engine()
@@ -93,9 +97,18 @@ class EmuCpu(EmulatedFace):
         self.engine = self._make_engine(handlers)
         self.engine.inside_ns = inside_ns
         self._interruptible = Interruptible(self.engine, self._physical)
-        self.emulated = EmulatedVcpu(self.engine, self._interruptible.translate)
+        self.emulated = EmulatedVcpu(
+            self.engine, self._interruptible.translate, lambda: self._is_halted
+        )
+        if self.traps is not None:
+            self.traps.move_to(self.engine)
 
     # ---- what a machine needs
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether somebody looks at it after each instruction, or may."""
+        return self.traps is not None
 
     @property
     def has_run(self) -> bool:
@@ -166,7 +179,7 @@ class EmuCpu(EmulatedFace):
             self._run()
         except UnclaimedAccess as error:
             words = str(error)
-            raise self._crash(self.accesses.last, lambda _: words) from None
+            raise crash(self.snapshot, self.accesses.last, lambda _: words) from None
         finally:
             self._running = False
 
@@ -183,6 +196,8 @@ class EmuCpu(EmulatedFace):
                 outcome = self.engine.run()
                 with self._lock:
                     self._handle(outcome)
+                    if self.traps is not None:
+                        self._look_for_trap(outcome)
                     if self._ticker.is_due:
                         self._on_tick()
 
@@ -213,6 +228,8 @@ class EmuCpu(EmulatedFace):
                 return False
             self._interrupts.look()
             self._interrupt()
+            if self._requests.is_waiting:
+                return False
             if self._ram_was_touched:
                 self._ram_was_touched = False
                 self.engine.forget_code()
@@ -231,9 +248,14 @@ class EmuCpu(EmulatedFace):
     def _interrupt(self) -> None:
         """Deliver what the controllers have, or have the guest stop before it can take it."""
         interrupts, state = self._interrupts, self.engine.state
+        if self.traps is not None and self.traps.steps and not self._is_halted:
+            self.engine.await_interrupt_flag(False)
+            return
         if interrupts.are_pending and state.interrupt_flag and not state.is_shadowed:
             self._is_halted = False
             self._deliver(Event(interrupts.take(), is_external=True))
+            if self.traps is not None:
+                self._look_for_trap(None)
         self.engine.await_interrupt_flag(interrupts.are_pending)
 
     def _on_intr(self, level: bool) -> None:
@@ -259,7 +281,8 @@ class EmuCpu(EmulatedFace):
                 if self._interrupts.have_timer:
                     self._arm()  # it may just have set it
             case Raised() if outcome.vector >= _VECTORS:
-                raise self._fail(0, f"it raised {outcome.vector}, which is no vector")
+                words = f"it raised {outcome.vector}, which is no vector"
+                raise failure(self.snapshot, 0, words)
             case Raised(is_software=True):
                 self._deliver(Event(outcome.vector, is_software=True))
             case Raised():
@@ -267,29 +290,31 @@ class EmuCpu(EmulatedFace):
             case Called():
                 self._interruptible.call(outcome)
             case Failed():
-                raise self._fail(outcome.number, outcome.words)
+                raise failure(self.snapshot, outcome.number, outcome.words)
             case _ if self._interruptible.has_just_halted():
                 self.accesses.count("KVM_EXIT_HLT")
-                self._is_halted = True
+                self._halt()
+
+    def _halt(self) -> None:
+        """Wait for an interrupt; without controllers any HLT is the end, not of a step, but all."""
+        self._is_halted = self._shared.isa is not None
+        if not self._is_halted:
+            self._requests.post(Stop(StopReason.HALTED))
+            if self.traps is not None:
+                self.traps.steps = False
+
+    def _look_for_trap(self, outcome: Outcome | None) -> None:
+        assert self.traps is not None
+        if self.traps.look(outcome):
+            if self.on_trap is None or self.on_trap():
+                self._requests.note_trap()
+            self.traps.go_on()
 
     def _deliver(self, event: Event) -> None:
         try:
             self._interruptible.deliver(event)
         except TripleFault:
-            from pykvm.cpu.causes import explain
-
-            end = exits.Shutdown()
-            raise self._crash(end, lambda snapshot: explain(end, snapshot)) from None
+            raise triple_fault(self.snapshot) from None
         except TaskGateMet:
-            raise self._fail(0, f"vector {event.vector} leads to a task gate") from None
-
-    def _fail(self, number: int, words: str) -> GuestCrash:
-        end = EmulationFailed(number, words)
-        return self._crash(end, lambda snapshot: explain_failure(words, snapshot))
-
-    def _crash(self, exit: exits.Exit, explain: Callable[[CpuSnapshot | None], str]) -> GuestCrash:
-        snapshot = None
-        # a crash matters more than a failure to read what belongs to it
-        with suppress(PykvmError):
-            snapshot = self.snapshot()
-        return GuestCrash(explain(snapshot), exit, snapshot)
+            words = f"vector {event.vector} leads to a task gate"
+            raise failure(self.snapshot, 0, words) from None

@@ -144,6 +144,11 @@ class KvmCpu(LoopedVcpu):
         """Whether it is this thread that runs it: in a device, whose access is dispatched."""
         return self._running and self._thread == threading.get_ident()
 
+    @property
+    def is_stepped(self) -> bool:
+        """Whether somebody enters it in his own way, to look at it after each instruction."""
+        return self.enter is not None
+
     def reset(self, vm: Vm) -> None:
         """Be as KVM makes them in `vm`, a new one with the same interrupt controllers."""
         if self._has_run:

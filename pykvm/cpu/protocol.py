@@ -5,6 +5,8 @@ from __future__ import annotations
 from pykvm.named import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pykvm.bios.registers import Registers
     from pykvm.boot.state import BootState
     from pykvm.cpu.snapshot import CpuSnapshot
@@ -37,6 +39,14 @@ class Cpu(Protocol):
 
     keeps_time: bool
     """Whether devices look at their clocks at its ticks: the first of those that run."""
+
+    on_trap: Callable[[], bool] | None
+    """Called in its thread, under the machine's lock, where it met what it is debugged for; says
+    whether the machine shall stop.  None: it shall."""
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether somebody looks at it after each instruction."""
 
     @property
     def vcpu(self) -> Vcpu:

@@ -9,12 +9,13 @@ from pykvm.debug.points import Event, Point
 from pykvm.x86 import LONGEST_INSTRUCTION, DescriptorTable, Mode
 
 if TYPE_CHECKING:
-    from pykvm.cpu.kvm import KvmCpu
+    from pykvm.cpu.protocol import Cpu
     from pykvm.cpu.snapshot import CpuSnapshot
     from pykvm.debug.debugger import Debugger
     from pykvm.debug.disasm import Instruction
     from pykvm.debug.paging import Translation
     from pykvm.debug.tables import Descriptor
+    from pykvm.kvm.vcpu import Vcpu
 
 
 class DebuggedCpu:
@@ -26,14 +27,17 @@ class DebuggedCpu:
 
     Attributes:
         index: its number.
-        vcpu: the vCPU, whose registers can be read and set.
     """
 
-    def __init__(self, debugger: Debugger, cpu: KvmCpu) -> None:
+    def __init__(self, debugger: Debugger, cpu: Cpu) -> None:
         self._debugger = debugger
         self._cpu = cpu
         self.index = cpu.index
-        self.vcpu = cpu.vcpu
+
+    @property
+    def vcpu(self) -> Vcpu:
+        """The vCPU, whose registers can be read and set."""
+        return self._cpu.vcpu
 
     def snapshot(self) -> CpuSnapshot:
         """Its registers, and the code at RIP."""

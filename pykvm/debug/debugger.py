@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.debug.cpus import DebuggedCpu
-from pykvm.debug.plan import Plan
 from pykvm.debug.points import Event, Point
 from pykvm.debug.stepping import refuse_second
-from pykvm.debug.traced import Traced
+from pykvm.debug.target import open_target
 from pykvm.errors import GuestCrash, GuestMemoryError
 from pykvm.x86 import LONGEST_INSTRUCTION
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from pykvm.debug.paging import Translation
+    from pykvm.debug.target import TargetCpu
     from pykvm.machine import Machine
 
 __all__ = ["Debugger", "Event", "Point"]
@@ -57,10 +57,10 @@ class Debugger:
     def __init__(self, machine: Machine) -> None:
         refuse_second(machine)
         self.machine = machine
-        self._plan = Plan(machine)
-        self._traced = [Traced(cpu, self._plan) for cpu in machine.kvm_cpus]
+        self._target = open_target(machine)
+        self._traced: Sequence[TargetCpu] = self._target.cpus
         self._interrupted = False
-        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.kvm_cpus)
+        self.cpus = tuple(DebuggedCpu(self, cpu) for cpu in machine.cpus)
 
     def __enter__(self) -> Debugger:
         return self
@@ -73,7 +73,7 @@ class Debugger:
         # the machine, and with it its memory, may be closed already
         with suppress(GuestMemoryError):
             for point in self.points:
-                self._plan.remove(point)
+                self._target.remove(point)
         for traced in self._traced:
             traced.release()
         self._traced = []
@@ -81,7 +81,7 @@ class Debugger:
     @property
     def points(self) -> tuple[Point, ...]:
         """All points, in the order they were inserted."""
-        return tuple(self._plan.points)
+        return tuple(self._target.points)
 
     def insert(self, point: Point) -> None:
         """Stop at `point` from now on; a point that is there stays as it is.
@@ -94,19 +94,22 @@ class Debugger:
 
         A "read" watchpoint is met by an access that leaves the value as it was.
 
+        An emulated machine has any number of each, and all are exact: a "read" watchpoint is met
+        by each read, a "write" watchpoint by each write.
+
         Raises:
             DebugError: there is no such point, no debug register is left for it, or the host
                 cannot watch for it.
         """
-        self._plan.insert(point)
+        self._target.insert(point)
 
     def remove(self, point: Point) -> None:
         """Do not stop at `point` any more; without effect if it is not there."""
-        self._plan.remove(point)
+        self._target.remove(point)
 
     def translate(self, processor: int, gva: int) -> Translation:
         """The walk of a processor's page tables for a linear address."""
-        return self._plan.linear.translate(processor, gva)
+        return self._target.linear.translate(processor, gva)
 
     def read(self, processor: int, gva: int, length: int) -> bytes:
         """The `length` bytes at a linear address, as a processor maps it now.
@@ -116,11 +119,11 @@ class Debugger:
         Raises:
             TranslationError: they are not all mapped to RAM.
         """
-        return self._plan.linear.read(processor, gva, length)
+        return self._target.linear.read(processor, gva, length)
 
     def peek(self, processor: int, gva: int, length: int) -> bytes:
         """As `read`, as far as it is RAM: up to `length` bytes, possibly none."""
-        return self._plan.linear.peek(processor, gva, length)
+        return self._target.linear.peek(processor, gva, length)
 
     def write(self, processor: int, gva: int, data: bytes) -> None:
         """Store `data` there, whatever the page's rights; breakpoints stay.
@@ -128,7 +131,7 @@ class Debugger:
         Raises:
             TranslationError: it is not all mapped to RAM; nothing is stored then.
         """
-        self._plan.linear.write(processor, gva, data)
+        self._target.linear.write(processor, gva, data)
 
     def interrupt(self) -> None:
         """Make `resume` return "interrupted": the one under way, or else the next one.
@@ -172,7 +175,7 @@ class Debugger:
         event = self._tell(chosen, step)
         if event is not None:
             return event
-        self._plan.begin()
+        self._target.begin()
         for traced in chosen:
             here = traced.point_here()
             if here is not None or (len(chosen) > 1 and traced.has_stood_still):
@@ -187,7 +190,7 @@ class Debugger:
         event = self._run(chosen, step, (), deadline)
         return event if event is not None else self._must_tell(chosen, step)
 
-    def _choose(self, step: Collection[int], only: Collection[int] | None) -> list[Traced]:
+    def _choose(self, step: Collection[int], only: Collection[int] | None) -> list[TargetCpu]:
         numbers = range(len(self._traced))
         wanted = set(numbers if only is None else only)
         if not self._traced:
@@ -199,13 +202,13 @@ class Debugger:
             )
         return [self._traced[number] for number in sorted(wanted)]
 
-    def _tell(self, chosen: Sequence[Traced], step: Collection[int]) -> Event | None:
+    def _tell(self, chosen: Sequence[TargetCpu], step: Collection[int]) -> Event | None:
         """The first thing that happened to one of them and still holds."""
         for traced in chosen:
             hit, traced.hit = traced.hit, None
             if hit is None:
                 continue
-            if hit.point is not None and hit.point not in self._plan.points:
+            if hit.point is not None and hit.point not in self._target.points:
                 continue
             if hit.kind == "step" and traced.index not in step:
                 continue
@@ -217,13 +220,13 @@ class Debugger:
             return Event(hit.kind, traced.index, hit.point, hit.address)
         return None
 
-    def _must_tell(self, chosen: Sequence[Traced], step: Collection[int]) -> Event:
+    def _must_tell(self, chosen: Sequence[TargetCpu], step: Collection[int]) -> Event:
         event = self._tell(chosen, step)
         assert event is not None, "a run without an event of its own leaves a hit"
         return event
 
     def _step_over(
-        self, traced: Traced, point: Point | None, deadline: float | None
+        self, traced: TargetCpu, point: Point | None, deadline: float | None
     ) -> Event | None:
         """Execute the next instruction, with no other processor that could miss a breakpoint there.
 
@@ -231,18 +234,11 @@ class Debugger:
             what happened instead, or None.
         """
         start = traced.pc
-        gpa = self._plan.linear.gpa(traced.index, start)
-        is_patched = gpa is not None and self._plan.patches.at(gpa) is not None
         lifted = [] if point is None else self._breakpoints_at(point.address)
         repeats = point is not None and self._is_repeated_string(traced.index, start)
         while True:
-            if is_patched and gpa is not None:
-                self._plan.patches.lift(gpa)
-            try:
+            with self._target.bare(traced.index, start):
                 event = self._run([traced], {traced.index}, lifted, deadline)
-            finally:
-                if is_patched and gpa is not None:
-                    self._plan.patches.restore(gpa)
             if event is not None:
                 return event
             assert traced.hit is not None
@@ -255,17 +251,17 @@ class Debugger:
         return None
 
     def _breakpoints_at(self, address: int) -> list[Point]:
-        return [p for p in self._plan.points if p.is_breakpoint and p.address == address]
+        return [p for p in self._target.points if p.is_breakpoint and p.address == address]
 
     def _is_repeated_string(self, processor: int, pc: int) -> bool:
-        found = self._plan.linear.peek(processor, pc, LONGEST_INSTRUCTION)
+        found = self._target.linear.peek(processor, pc, LONGEST_INSTRUCTION)
         rest = found.lstrip(_PREFIXES + _REPEATS)
         prefixes = found[: len(found) - len(rest)]
         return bool(rest) and rest[0] in _STRINGS and any(p in _REPEATS for p in prefixes)
 
     def _run(
         self,
-        chosen: Sequence[Traced],
+        chosen: Sequence[TargetCpu],
         step: Collection[int],
         lifted: Collection[Point],
         deadline: float | None,

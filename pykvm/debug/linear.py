@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pykvm._shim import ffi
 from pykvm.debug.page_entries import Controls
 from pykvm.debug.paging import Translation, translate
 from pykvm.errors import TranslationError
-from pykvm.kvm import ioctl
 from pykvm.memory import Gpa
 from pykvm.x86 import PAGE_SIZE
 
@@ -41,8 +39,7 @@ class LinearMemory:
 
     def translate(self, processor: int, gva: int) -> Translation:
         """The walk of a processor's page tables, as they are now, for a linear address."""
-        sregs = ffi.new("struct kvm_sregs *")
-        ioctl.call(self._cpus[processor].vcpu.fd, "KVM_GET_SREGS", sregs)
+        sregs = self._cpus[processor].vcpu.get_sregs_raw()
         controls = Controls.of(sregs, self._physical_bits, self._gigabyte_pages)
         return translate(self.read_physical, controls, gva)
 

@@ -40,10 +40,10 @@ def refuse_second(machine: Machine) -> None:
     Raises:
         DebugError: somebody does.
     """
-    for cpu in machine.kvm_cpus:
+    for cpu in machine.cpus:
         if cpu.on_trap is not None:
             raise DebugError("the machine is debugged already: close its debugger first")
-        if cpu.enter is not None:
+        if cpu.is_stepped:
             raise DebugError("the machine is traced step by step: finish that trace first")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from pykvm.debug.debugregs import DR6_BITS, DR6_BS, hit_owners
 from pykvm.debug.stepping import Stepping, linear_pc
+from pykvm.debug.target import Hit
 from pykvm.errors import PykvmError
 from pykvm.kvm.exits import Debug
 from pykvm.kvm.state import DebugControl, DebugRegs, MpState
@@ -22,17 +23,6 @@ if TYPE_CHECKING:
 _DB, _BP = 1, 3
 _DR6_CLEAR = 0xFFFF0FF0
 _HLT = b"\xf4"
-
-
-class Hit(NamedTuple):
-    """What has stopped a processor; `address` is its next instruction's.
-
-    A `kind` of an `Event`, or "halted": HLT, on a machine where any HLT ends the run.
-    """
-
-    kind: str
-    address: int
-    point: Point | None = None
 
 
 class Traced:

@@ -34,7 +34,7 @@ def _hypervisor_leaf(leaf: int) -> Leaf:
 @cache
 def _asking() -> object:
     """A processor that executes CPUID and nothing else."""
-    from pykvm.emu.engine import import_unicorn
+    from pykvm.emu.hooks import import_unicorn
 
     unicorn = import_unicorn()
     uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)

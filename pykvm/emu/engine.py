@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pykvm._shim import ffi, lib
+from pykvm._shim import ffi
+from pykvm.emu.hooks import add_hook, address_of, import_unicorn, remove_hook
 from pykvm.emu.outcomes import Called, Failed, Handlers, Out, Outcome, Raised, Stopped
 from pykvm.emu.state import State
-from pykvm.errors import EmulatorUnavailable
 from pykvm.x86 import PAGE_SIZE
 
 PHYSICAL_END = 1 << 40
@@ -73,26 +73,18 @@ class Engine:
         self._add_watch(const.UC_HOOK_CODE, x86.UC_X86_REG_EFLAGS)
 
     def _add_watch(self, kind: int, flags_id: int) -> None:
-        """Have C called before each instruction: Unicorn's binding itself knows Python only."""
-        from unicorn.unicorn_py3.unicorn import uclib
-
         self._watch.flags_id = flags_id
-        self._watch.read_register = _address_of(uclib.uc_reg_read)
-        self._watch.stop = _address_of(uclib.uc_emu_stop)
-        function = int(ffi.cast("uintptr_t", ffi.addressof(lib, "shim_watch_instruction")))
-        opaque = int(ffi.cast("uintptr_t", self._watch))
-        handle = ctypes.c_size_t()
-        status = uclib.uc_hook_add(
-            self._uc._uch,
-            ctypes.byref(handle),
-            kind,
-            ctypes.c_void_p(function),
-            ctypes.c_void_p(opaque),
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),  # an end before the beginning: everywhere
-        )
-        if status:
-            raise EmulatorUnavailable(f"the emulator refused to be watched (error {status})")
+        self._watch.read_register = address_of("uc_reg_read")
+        self._watch.stop = address_of("uc_emu_stop")
+        self.add_hook(kind, "shim_watch_instruction", self._watch)
+
+    def add_hook(self, kind: int, function: str, opaque: Any) -> int:
+        """Have C called; see `pykvm.emu.hooks.add_hook`."""
+        return add_hook(self._uc, kind, function, opaque)
+
+    def remove_hook(self, handle: int) -> None:
+        """Have it called no more."""
+        remove_hook(self._uc, handle)
 
     # ---- memory
 
@@ -283,24 +275,3 @@ class Engine:
         for name, value in zip(registers, self._handlers.cpuid(leaf, subleaf), strict=True):
             uc.reg_write(getattr(x86, f"UC_X86_REG_{name}"), value)
         return 1  # that was it
-
-
-def import_unicorn() -> Any:
-    """The library.
-
-    Raises:
-        EmulatorUnavailable: it is not installed, or cannot be loaded.
-    """
-    try:
-        import unicorn
-    except ImportError as error:
-        raise EmulatorUnavailable(
-            f"the emulator is not installed: pip install 'unicorn>=2.1,<2.2' ({error})"
-        ) from error
-    return unicorn
-
-
-def _address_of(function: Any) -> Any:
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    assert address is not None
-    return ffi.cast("void *", address)

@@ -13,10 +13,14 @@ from pykvm.errors import MachineError
 
 if TYPE_CHECKING:
     from pykvm.emu.engine import Engine
+    from pykvm.kvm.cpuid import CpuidEntry
     from pykvm.kvm.registers import Regs, Sregs
-    from pykvm.kvm.state import Fpu
+    from pykvm.kvm.state import Fpu, MpState
 
 _CONTROL = (*(name for name in CONTROL if name != "cr1"), "efer")
+_CPUID_RANGES = (0, 0x8000_0000)
+"""Where CPUID says in EAX which leaf is the last."""
+
 _EMPTY = 3
 """An x87 tag: nothing in that register (SDM vol. 1, 8.1.7)."""
 
@@ -27,11 +31,18 @@ class EmulatedVcpu:
     Args:
         engine: who plays it.
         translate: the guest-physical address of a linear one; None where there is none.
+        halts: whether it waits for an interrupt.
     """
 
-    def __init__(self, engine: Engine, translate: Callable[[int], int | None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        translate: Callable[[int], int | None],
+        halts: Callable[[], bool],
+    ) -> None:
         self._engine = engine
         self._state = engine.state
+        self._halts = halts
         self.translate = translate
 
     def __getattr__(self, name: str) -> NoReturn:
@@ -71,6 +82,9 @@ class EmulatedVcpu:
             setattr(sregs, name, self._state.control(name))
         return sregs
 
+    get_sregs_raw = get_sregs
+    """There is no cheaper form."""
+
     def set_sregs(self, sregs: Sregs) -> None:
         """Set the special registers, but CR8 and the APIC's base."""
         self._state.fetch()
@@ -104,3 +118,17 @@ class EmulatedVcpu:
             xmm=tuple(read(f"XMM{number}").to_bytes(16, "little") for number in range(16)),
             mxcsr=read("MXCSR"),
         )
+
+    def get_mp_state(self) -> MpState:
+        """Whether it halts; it needs nobody to start it."""
+        from pykvm.kvm.state import MpState
+
+        return MpState.HALTED if self._halts() else MpState.RUNNABLE
+
+    def get_cpuid2(self) -> list[CpuidEntry]:
+        """What CPUID tells the guest: all leaves, without the subleaves of those that have some."""
+        from pykvm.emu.cpuid import cpuid
+        from pykvm.kvm.cpuid import CpuidEntry
+
+        ranges = (range(first, cpuid(first, 0)[0] + 1) for first in _CPUID_RANGES)
+        return [CpuidEntry(leaf, 0, 0, *cpuid(leaf, 0)) for leaves in ranges for leaf in leaves]

@@ -109,6 +109,12 @@ class Vcpu:
 
         return self._get("KVM_GET_SREGS", "kvm_sregs", Sregs)
 
+    def get_sregs_raw(self) -> Any:
+        """As `get_sregs`, as a `struct kvm_sregs`: who wants but a few of them has them sooner."""
+        sregs = ffi.new("struct kvm_sregs *")
+        ioctl.call(self.fd, "KVM_GET_SREGS", sregs)
+        return sregs
+
     def set_sregs(self, sregs: Sregs) -> None:
         """Set them; EINVAL for a combination that no processor has (KVM API 4.14)."""
         self._set("KVM_SET_SREGS", "kvm_sregs", sregs)

@@ -10,6 +10,7 @@ from pykvm import Machine
 from pykvm.debug.debugger import Debugger, Point
 from pykvm.layout import DEFAULT_RAM
 from pykvm.manifest import load_manifest
+from tests.support.debugged import facilities
 
 GUESTS = load_manifest(Path(__file__).resolve().parents[2] / "guests")
 NAMES = (
@@ -39,7 +40,7 @@ def test_a_guest_ends_as_ever(name: str) -> None:
     with Machine(guest.memory or DEFAULT_RAM, smp=guest.smp) as machine:
         machine.load(guest.path, mode=guest.mode, load_address=guest.load_address)
         with Debugger(machine) as debugger:
-            debugger._plan.facilities.watch = False
+            facilities(debugger).watch = False
             debugger.insert(NOWHERE)
             event = debugger.resume(timeout=PATIENCE)
         if event.kind == "crash":

@@ -14,8 +14,8 @@ from tests.support.debugged import (
     LOAD,
     OUT,
     PATIENCE,
+    MakeDebugger,
     bl,
-    debugged,
     hit,
     insert,
     watch_port,
@@ -31,7 +31,7 @@ MODES = [pytest.param(mode, id=mode.value) for mode in Mode]
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_step_is_one_instruction(mode: Mode) -> None:
+def test_a_step_is_one_instruction(debugged: MakeDebugger, mode: Mode) -> None:
     with debugged(COUNT, mode) as debugger:
         device = watch_port(debugger)
         cpu = debugger.cpus[0]
@@ -47,7 +47,9 @@ def test_a_step_is_one_instruction(mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_breakpoint_in_a_loop_is_met_once_each_time(kind: str, mode: Mode) -> None:
+def test_a_breakpoint_in_a_loop_is_met_once_each_time(
+    debugged: MakeDebugger, kind: str, mode: Mode
+) -> None:
     with debugged(COUNT, mode) as debugger:
         device = watch_port(debugger)
         point = insert(debugger, kind, AFTER_INC)
@@ -60,7 +62,7 @@ def test_a_breakpoint_in_a_loop_is_met_once_each_time(kind: str, mode: Mode) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_access_at_a_breakpoint_is_made_once(kind: str) -> None:
+def test_an_access_at_a_breakpoint_is_made_once(debugged: MakeDebugger, kind: str) -> None:
     with debugged(COUNT) as debugger:
         device = watch_port(debugger)
         points = [insert(debugger, kind, address) for address in (OUT, JUMP)]
@@ -72,7 +74,7 @@ def test_an_access_at_a_breakpoint_is_made_once(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_stepping_onto_a_breakpoint_and_on_from_it(kind: str) -> None:
+def test_stepping_onto_a_breakpoint_and_on_from_it(debugged: MakeDebugger, kind: str) -> None:
     with debugged(COUNT) as debugger:
         point = insert(debugger, kind, AFTER_INC)
         step = debugger.cpus[0].step
@@ -83,14 +85,16 @@ def test_stepping_onto_a_breakpoint_and_on_from_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_breakpoint_on_a_jump_to_itself_is_met_again_and_again(kind: str) -> None:
+def test_a_breakpoint_on_a_jump_to_itself_is_met_again_and_again(
+    debugged: MakeDebugger, kind: str
+) -> None:
     with debugged(SPIN) as debugger:
         point = insert(debugger, kind, LOAD)
         for _ in range(3):
             assert debugger.resume(timeout=PATIENCE) == hit(point)
 
 
-def test_what_is_read_from_a_device_is_there_after_the_step() -> None:
+def test_what_is_read_from_a_device_is_there_after_the_step(debugged: MakeDebugger) -> None:
     code = bytes.fromhex(
         "e4 30"  # in al, 0x30
         "90"  # nop
@@ -103,7 +107,7 @@ def test_what_is_read_from_a_device_is_there_after_the_step() -> None:
 
 @pytest.mark.needs("rep_outs")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_repeated_string_instruction_is_one_breakpoint(kind: str) -> None:
+def test_a_repeated_string_instruction_is_one_breakpoint(debugged: MakeDebugger, kind: str) -> None:
     code = bytes.fromhex(
         "b9 05 00"  # mov cx, 5
         "ba 30 00"  # mov dx, 0x30
@@ -119,7 +123,7 @@ def test_a_repeated_string_instruction_is_one_breakpoint(kind: str) -> None:
         assert len(device.seen) == 5
 
 
-def test_text_on_the_serial_line_stays_whole_while_it_is_stepped() -> None:
+def test_text_on_the_serial_line_stays_whole_while_it_is_stepped(debugged: MakeDebugger) -> None:
     """Whether its writes are posted, or one more is under way when the guest stops."""
     code = bytes.fromhex(
         "ba f8 03"  # mov dx, 0x3f8
@@ -159,7 +163,7 @@ class Interrupting(Recorder):
         super().write(offset, size, value)
 
 
-def test_an_access_under_way_is_finished_when_all_has_stopped() -> None:
+def test_an_access_under_way_is_finished_when_all_has_stopped(debugged: MakeDebugger) -> None:
     code = bytes.fromhex(
         "e4 30"  # in al, 0x30
         "f4"  # hlt
@@ -174,7 +178,7 @@ def test_an_access_under_way_is_finished_when_all_has_stopped() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_that_ends_at_a_breakpoint_has_met_it(kind: str) -> None:
+def test_one_that_ends_at_a_breakpoint_has_met_it(debugged: MakeDebugger, kind: str) -> None:
     code = bytes.fromhex(
         "e4 30"  # in al, 0x30
         "90"  # nop
@@ -189,7 +193,7 @@ def test_one_that_ends_at_a_breakpoint_has_met_it(kind: str) -> None:
 
 
 @pytest.mark.needs("mmio")
-def test_all_parts_of_an_access_are_made_before_it_is_told() -> None:
+def test_all_parts_of_an_access_are_made_before_it_is_told(debugged: MakeDebugger) -> None:
     code = bytes.fromhex(
         "a3 fe 0f 01 00"  # mov [0x10ffe], eax
         "f4"  # hlt
@@ -198,11 +202,13 @@ def test_all_parts_of_an_access_are_made_before_it_is_told() -> None:
         device = Interrupting(debugger)
         debugger.machine.mmio.attach(0x10000, 0x2000, device)
         assert debugger.resume(timeout=PATIENCE) == Event("interrupted", 0, address=LOAD + 5)
-        assert [(offset, size) for _, offset, size, _ in device.seen] == [(0xFFE, 2), (0x1000, 2)]
+        parts = [range(offset, offset + size) for _, offset, size, _ in device.seen]
+        assert len(parts) > 1
+        assert [byte for part in parts for byte in part] == [*range(0xFFE, 0x1002)]
 
 
 @pytest.mark.needs("rep_outs")
-def test_what_a_string_instruction_has_sent_is_what_its_count_says() -> None:
+def test_what_a_string_instruction_has_sent_is_what_its_count_says(debugged: MakeDebugger) -> None:
     code = bytes.fromhex(
         "b9 05 00"  # mov cx, 5
         "ba 30 00"  # mov dx, 0x30

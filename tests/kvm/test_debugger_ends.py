@@ -18,10 +18,11 @@ from tests.support.debugged import (
     LOAD,
     OUT,
     PATIENCE,
+    MakeDebugger,
     bl,
-    debugged,
     hit,
 )
+from tests.support.debugged import debugged as on_kvm
 from tests.support.leaks import nothing_left_behind
 from tests.support.small_guests import Recorder
 
@@ -33,7 +34,7 @@ STORE = bytes.fromhex(
 )
 
 
-def test_a_write_watchpoint_stops_behind_the_write() -> None:
+def test_a_write_watchpoint_stops_behind_the_write(debugged: MakeDebugger) -> None:
     with debugged(STORE) as debugger:
         point = Point("write", 0x3000)
         debugger.insert(point)
@@ -47,7 +48,7 @@ def test_a_write_watchpoint_stops_behind_the_write() -> None:
 
 @pytest.mark.needs("watchpoint")
 @pytest.mark.parametrize("kind", ["read", "access"])
-def test_a_watchpoint_for_reads(kind: str) -> None:
+def test_a_watchpoint_for_reads(debugged: MakeDebugger, kind: str) -> None:
     code = bytes.fromhex(
         "c6 06 00 30 07"  # mov byte [0x3000], 7
         "a0 00 30"  # mov al, [0x3000]
@@ -63,7 +64,7 @@ def test_a_watchpoint_for_reads(kind: str) -> None:
         assert debugger.resume(timeout=PATIENCE).kind == "ended"
 
 
-def test_run_until() -> None:
+def test_run_until(debugged: MakeDebugger) -> None:
     with debugged(COUNT) as debugger:
         cpu = debugger.cpus[0]
         for times in range(1, 4):
@@ -73,7 +74,7 @@ def test_run_until() -> None:
         assert cpu.run_until(LOAD, timeout=0.02).stop == Stop(StopReason.TIMEOUT)
 
 
-def test_another_thread_interrupts() -> None:
+def test_another_thread_interrupts(debugged: MakeDebugger) -> None:
     with debugged(COUNT) as debugger:
         started = threading.Event()
 
@@ -95,14 +96,16 @@ def test_another_thread_interrupts() -> None:
         assert event.address == debugger.cpus[0].pc
 
 
-def test_an_interruption_while_nothing_runs_ends_the_next_resume_only() -> None:
+def test_an_interruption_while_nothing_runs_ends_the_next_resume_only(
+    debugged: MakeDebugger,
+) -> None:
     with debugged(COUNT) as debugger:
         debugger.interrupt()
         assert debugger.resume() == Event("interrupted", 0, address=LOAD)
         assert debugger.cpus[0].step(timeout=PATIENCE) == Event("step", 0, address=INC)
 
 
-def test_a_step_that_triple_faults_is_a_crash() -> None:
+def test_a_step_that_triple_faults_is_a_crash(debugged: MakeDebugger) -> None:
     with debugged(b"\x90\x0f\x0b", Mode.LONG) as debugger:  # nop; ud2, and no IDT
         assert debugger.cpus[0].step(timeout=PATIENCE).kind == "step"
         event = debugger.cpus[0].step(timeout=PATIENCE)
@@ -110,7 +113,7 @@ def test_a_step_that_triple_faults_is_a_crash() -> None:
         assert event.crash is not None
 
 
-def test_a_step_over_a_halt_halts() -> None:
+def test_a_step_over_a_halt_halts(debugged: MakeDebugger) -> None:
     """On every host, also where KVM would run over it."""
     with debugged(b"\xf4\x90") as debugger:  # hlt; nop
         assert debugger.cpus[0].step(timeout=PATIENCE) == Event("step", 0, address=LOAD + 1)
@@ -119,20 +122,20 @@ def test_a_step_over_a_halt_halts() -> None:
         assert event == Event("ended", 0, address=LOAD + 1, stop=Stop(StopReason.HALTED))
 
 
-def test_a_step_over_a_halt_without_controllers_ends_the_run() -> None:
+def test_a_step_over_a_halt_without_controllers_ends_the_run(debugged: MakeDebugger) -> None:
     with debugged(b"\xf4\x90\x90", irqchip="none") as debugger:  # hlt; nop; nop
         event = debugger.cpus[0].step(timeout=PATIENCE)
         assert event == Event("ended", 0, address=LOAD + 1, stop=Stop(StopReason.HALTED))
         assert debugger.cpus[0].step(timeout=PATIENCE) == Event("step", 0, address=LOAD + 2)
 
 
-def test_a_halt_while_looking_for_a_watchpoint_ends_the_run() -> None:
+def test_a_halt_while_looking_for_a_watchpoint_ends_the_run(debugged: MakeDebugger) -> None:
     with debugged(b"\x90\xf4\x90") as debugger:  # nop; hlt; nop
         debugger.insert(Point("write", 0x3000))
         assert debugger.resume(timeout=PATIENCE).stop == Stop(StopReason.HALTED)
 
 
-def test_memory_through_page_tables_and_breakpoints() -> None:
+def test_memory_through_page_tables_and_breakpoints(debugged: MakeDebugger) -> None:
     with debugged(COUNT, Mode.LONG) as debugger:
         debugger.insert(Point("software", INC))
         assert debugger.read(0, LOAD, len(COUNT)) == COUNT
@@ -145,8 +148,8 @@ def test_memory_through_page_tables_and_breakpoints() -> None:
         assert debugger.peek(0, 0x10000 - 2, 4) == debugger.read(0, 0x10000 - 2, 2)
 
 
-def test_leaving_takes_all_away() -> None:
-    with nothing_left_behind(), Machine("64K") as machine:
+def test_leaving_takes_all_away(accel: str) -> None:
+    with nothing_left_behind(), Machine("64K", accel=accel) as machine:
         machine.load(COUNT)
         with Debugger(machine) as debugger:
             debugger.insert(Point("software", INC))
@@ -159,9 +162,9 @@ def test_leaving_takes_all_away() -> None:
         Debugger(machine).close()
 
 
-def test_the_machine_may_be_closed_first() -> None:
+def test_the_machine_may_be_closed_first(accel: str) -> None:
     with nothing_left_behind():
-        machine = Machine("64K")
+        machine = Machine("64K", accel=accel)
         machine.load(COUNT)
         with Debugger(machine) as debugger:
             debugger.insert(Point("software", INC))
@@ -172,7 +175,7 @@ def test_the_machine_may_be_closed_first() -> None:
 
 @pytest.mark.needs("hw_breakpoint", "hw_breakpoint_long")
 def test_there_are_four_registers_and_software_gives_way() -> None:
-    with debugged(COUNT) as debugger:
+    with on_kvm(COUNT) as debugger:
         debugger.insert(Point("software", JUMP))
         for address in range(0x2000, 0x2004):
             debugger.insert(Point("hardware", address))
@@ -190,12 +193,12 @@ def test_there_are_four_registers_and_software_gives_way() -> None:
         (Point("software", 1 << 64), "64 bits"),
     ],
 )
-def test_points_that_there_are_not(point: Point, words: str) -> None:
+def test_points_that_there_are_not(debugged: MakeDebugger, point: Point, words: str) -> None:
     with debugged(COUNT) as debugger, pytest.raises(DebugError, match=words):
         debugger.insert(point)
 
 
-def test_processors_that_there_are_not() -> None:
+def test_processors_that_there_are_not(debugged: MakeDebugger) -> None:
     with debugged(COUNT) as debugger:
         for only, step in ([1], ()), ([], ()), (None, [1]):
             with pytest.raises(ValueError, match="processors"):

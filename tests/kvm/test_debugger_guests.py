@@ -11,7 +11,16 @@ from pykvm.errors import TranslationError
 from pykvm.kvm.state import DebugRegs
 from pykvm.memory import Gpa
 from pykvm.x86 import Rflags
-from tests.support.debugged import COUNT, INC, LOAD, OUT, PATIENCE, debugged
+from tests.support.debugged import (
+    COUNT,
+    INC,
+    LOAD,
+    OUT,
+    PATIENCE,
+    MakeDebugger,
+    facilities,
+)
+from tests.support.debugged import debugged as on_kvm
 from tests.support.processors import X2APIC_ON, send_ipi
 
 APIC_ON = bytes.fromhex(
@@ -34,13 +43,13 @@ def test_interrupts_wait_while_it_is_stepped() -> None:
         "eb fd"  # jmp to the second nop
     )
     sti = LOAD + len(setup)
-    with debugged(code) as debugger:
+    with on_kvm(code) as debugger:
         memory = debugger.machine.memory
         memory.write(Gpa(4 * VECTOR), HANDLER.to_bytes(4, "little"))
         memory.write(Gpa(HANDLER), b"\xeb\xfe")  # jmp $
         cpu = debugger.cpus[0]
         assert cpu.run_until(sti, timeout=PATIENCE).kind == "breakpoint"
-        if debugger._plan.facilities.block_irq:
+        if facilities(debugger).block_irq:
             cpu.step(timeout=PATIENCE)  # which QEMU lets go on to behind STI's shadow
             steps = {cpu.step(timeout=PATIENCE).address for _ in range(6)}
             assert {sti + 2, sti + 3} <= steps <= {sti + 1, sti + 2, sti + 3}
@@ -53,7 +62,7 @@ def test_interrupts_wait_while_it_is_stepped() -> None:
 @pytest.mark.needs("guest_breakpoint", "hw_breakpoint")
 @pytest.mark.parametrize("ours", [0, 1])
 def test_a_guest_s_own_debug_registers_go_on_working(ours: int) -> None:
-    with debugged(COUNT) as debugger:
+    with on_kvm(COUNT) as debugger:
         memory, cpu = debugger.machine.memory, debugger.cpus[0]
         memory.write(Gpa(4), HANDLER.to_bytes(4, "little"))  # the vector of #DB
         memory.write(Gpa(HANDLER), b"\xf4")  # hlt
@@ -78,7 +87,7 @@ def test_a_guest_s_own_debug_registers_go_on_working(ours: int) -> None:
     ],
 )
 def test_a_processor_is_shown_in_its_present_mode(
-    mode: Mode, paging: PagingMode, text: str
+    debugged: MakeDebugger, mode: Mode, paging: PagingMode, text: str
 ) -> None:
     with debugged(b"\x8b\x00\xf4", mode) as debugger:
         cpu = debugger.cpus[0]
@@ -89,8 +98,8 @@ def test_a_processor_is_shown_in_its_present_mode(
         assert (found.mode, found.gpa) == (paging, LOAD)
 
 
-def test_disassembly_ends_with_memory() -> None:
-    with Machine("64K") as machine:
+def test_disassembly_ends_with_memory(accel: str) -> None:
+    with Machine("64K", accel=accel) as machine:
         machine.load(b"\xf4")
         machine.memory.write(Gpa(0xFFFE), b"\x90\x90")
         with Debugger(machine) as debugger:
@@ -98,7 +107,7 @@ def test_disassembly_ends_with_memory() -> None:
             assert [i.text for i in shown] == ["nop", "nop"]
 
 
-def test_tables_and_memory_of_a_machine_in_long_mode() -> None:
+def test_tables_and_memory_of_a_machine_in_long_mode(debugged: MakeDebugger) -> None:
     with debugged(COUNT, Mode.LONG) as debugger:
         cpu = debugger.cpus[0]
         assert [entry.kind for entry in cpu.gdt()][:2] == ["empty", "64-bit code, read"]
@@ -132,7 +141,7 @@ def test_a_firmware_image_is_read_and_debugged_in_its_rom() -> None:
                 cpu.write(0xFFFF_FFF0, b"\x90")
 
 
-def test_vectors_of_real_mode() -> None:
+def test_vectors_of_real_mode(debugged: MakeDebugger) -> None:
     with debugged(COUNT) as debugger:
         debugger.machine.memory.write(Gpa(4 * 0x21), bytes.fromhex("34 12 00 f0"))
         vectors = debugger.cpus[0].idt()

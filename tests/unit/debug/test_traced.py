@@ -16,7 +16,8 @@ pytest.importorskip("pykvm._shim", reason="it knows exits and the flags of KVM_S
 from pykvm.debug.facilities import Facilities
 from pykvm.debug.plan import Plan
 from pykvm.debug.points import Point
-from pykvm.debug.traced import Hit, Traced
+from pykvm.debug.target import Hit
+from pykvm.debug.traced import Traced
 from pykvm.errors import DebugError
 from pykvm.kvm.cpuid import CpuidEntry
 from pykvm.kvm.exits import Debug
