@@ -205,6 +205,12 @@ class Engine:
 
         return self._uc.reg_read(getattr(x86_const, f"UC_X86_REG_{name}"))
 
+    def write_register(self, name: str, value: Any) -> None:
+        """Set one, likewise."""
+        from unicorn import x86_const
+
+        self._uc.reg_write(getattr(x86_const, f"UC_X86_REG_{name}"), value)
+
     # ---- what Unicorn calls
 
     def _answer(self, handler: Callable[..., Any], *args: int, size: int) -> int:

@@ -119,6 +119,23 @@ class EmulatedVcpu:
             mxcsr=read("MXCSR"),
         )
 
+    def set_fpu(self, fpu: Fpu) -> None:
+        """Set the x87 and SSE registers, but what the last x87 instruction was."""
+        write = self._engine.write_register
+        top = fpu.fsw >> 11 & 7
+        write("FPCW", fpu.fcw)
+        write("FPSW", fpu.fsw)
+        for number, register in enumerate(fpu.fpr):
+            mantissa = int.from_bytes(register[:8], "little")
+            exponent = int.from_bytes(register[8:10], "little")
+            write(f"FP{(top + number) % 8}", (mantissa, exponent))
+        # behind the registers: whoever writes one of those may count it as in use
+        empty = (number for number in range(8) if not fpu.ftwx >> number & 1)
+        write("FPTAG", sum(_EMPTY << 2 * number for number in empty))
+        for number, register in enumerate(fpu.xmm):
+            write(f"XMM{number}", int.from_bytes(register, "little"))
+        write("MXCSR", fpu.mxcsr)
+
     def get_mp_state(self) -> MpState:
         """Whether it halts; it needs nobody to start it."""
         from pykvm.kvm.state import MpState

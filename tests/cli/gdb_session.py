@@ -38,13 +38,16 @@ def target_of(stderr: IO[bytes] | None) -> str:
     return line.removeprefix(GREETING).rstrip("\n")
 
 
-@pytest.fixture
-def debuggable(start: Start, tmp_path: Path) -> Debuggable:
-    """Starts `pykvm run WORDS` with a server at a Unix socket, stopped unless `wait` is False."""
+@pytest.fixture(params=["kvm", pytest.param("emu", marks=pytest.mark.emulated)])
+def debuggable(start: Start, tmp_path: Path, request: pytest.FixtureRequest) -> Debuggable:
+    """Starts `pykvm run WORDS` with a server at a Unix socket, stopped unless `wait` is False.
+
+    On KVM, and emulated.
+    """
 
     def begin(*words: str, wait: bool = True, **options: Any) -> Guest:
         where = ("--gdb", f"unix:{tmp_path}/gdb", *(("--wait",) if wait else ()))
-        process = start("run", *words, *where, **options)
+        process = start("run", *words, "--accel", request.param, *where, **options)
         return Guest(process, target_of(process.stderr))
 
     return begin

@@ -143,6 +143,7 @@ def test_a_watchpoint(debuggable: Debuggable, gdb: Gdb, image: MakeImage) -> Non
     guest.end()
 
 
+@pytest.mark.parametrize("debuggable", ["kvm"], indirect=True)
 @pytest.mark.needs("msi", "locked", "hw_breakpoint")  # steps end where SIPI starts a processor
 def test_two_processors(debuggable: Debuggable, gdb: Gdb) -> None:
     guest = debuggable("smp_count", "--smp", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -130,3 +131,19 @@ def test_points_stay_when_another_image_is_loaded() -> None:
             machine.load(COUNT, load_address=LOAD, entry=LOAD)
             assert debugger.cpus[0].vcpu.get_regs().rbx & 0xFF == 0
             assert debugger.resume(timeout=PATIENCE) == hit(point)
+
+
+def test_x87_and_sse_registers_are_set() -> None:
+    with Machine("64K", accel="emu") as machine:
+        machine.load(COUNT)
+        vcpu = machine.cpus[0].vcpu
+        wanted = replace(
+            vcpu.get_fpu(),
+            fsw=5 << 11,  # TOP
+            ftwx=0x21,
+            fpr=tuple(bytes([n] * 8 + [n, 0x40]) + bytes(6) for n in range(8)),
+            xmm=tuple(bytes([n] * 16) for n in range(16)),
+            mxcsr=0x1FA0,
+        )
+        vcpu.set_fpu(wanted)
+        assert vcpu.get_fpu() == wanted
