@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from pykvm.cpu.injection import Bell
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pykvm.boot.state import BootState
     from pykvm.cpu.shared import Shared
     from pykvm.cpu.snapshot import CpuSnapshot
-    from pykvm.emu.traps import Traps
 
 TICK_NS = 10_000_000
 """How long devices and signals may wait for a look at them, in ns."""
@@ -53,9 +53,6 @@ class EmuCpu(EmulatedFace):
         index: 0.
         is_asleep: never: a HLT that nothing can end ends the run.
         keeps_time: always.
-        traps: what a debugger has it stop for; None while there is none.
-        on_trap: called in its thread, under the machine's lock, where it may have met that; says
-            whether the machine shall stop.
     """
 
     index = 0
@@ -77,8 +74,6 @@ class EmuCpu(EmulatedFace):
         self._ticker = Ticker(self._get_out, TICK_NS)
         self._running = self._has_run = self._is_halted = self._is_closed = False
         self._ram_was_touched = False
-        self.traps: Traps | None = None
-        self.on_trap: Callable[[], bool] | None = None
         self._deadline: int | None = None
         self._thread = 0
         self._use_new_engine()
@@ -106,9 +101,8 @@ class EmuCpu(EmulatedFace):
     # ---- what a machine needs
 
     @property
-    def is_stepped(self) -> bool:
-        """Whether somebody looks at it after each instruction, or may."""
-        return self.traps is not None
+    def _is_in_step(self) -> bool:
+        return self.traps is not None and self.traps.steps
 
     @property
     def has_run(self) -> bool:
@@ -189,7 +183,8 @@ class EmuCpu(EmulatedFace):
 
     def _run(self) -> None:
         self._arm()
-        with self._ticker:
+        # to start a thread for one instruction would be most of what a step takes
+        with nullcontext() if self._is_in_step else self._ticker:
             while not self._requests.is_waiting:
                 if not self._prepare():
                     continue
@@ -248,7 +243,7 @@ class EmuCpu(EmulatedFace):
     def _interrupt(self) -> None:
         """Deliver what the controllers have, or have the guest stop before it can take it."""
         interrupts, state = self._interrupts, self.engine.state
-        if self.traps is not None and self.traps.steps and not self._is_halted:
+        if self._is_in_step and not self._is_halted:
             self.engine.await_interrupt_flag(False)
             return
         if interrupts.are_pending and state.interrupt_flag and not state.is_shadowed:

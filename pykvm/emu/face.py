@@ -9,9 +9,12 @@ from pykvm.emu.loading import read_bios_registers, write_bios_registers
 from pykvm.errors import MachineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pykvm.bios.registers import Registers
     from pykvm.emu.accesses import Accesses
     from pykvm.emu.engine import Engine
+    from pykvm.emu.traps import Traps
     from pykvm.emu.vcpu import EmulatedVcpu
     from pykvm.kvm.runloop import RunLoop
     from pykvm.kvm.vcpu import Vcpu
@@ -24,11 +27,21 @@ class EmulatedFace:
         engine: the emulator.
         emulated: its registers as a vCPU's.
         accesses: the way to the buses.
+        traps: what a debugger has it stop for; None while there is none.
+        on_trap: called in its thread, under the machine's lock, where it may have met that; says
+            whether the machine shall stop.
     """
 
     engine: Engine
     emulated: EmulatedVcpu
     accesses: Accesses
+    traps: Traps | None = None
+    on_trap: Callable[[], bool] | None = None
+
+    @property
+    def is_stepped(self) -> bool:
+        """Whether somebody looks at it after each instruction, or may."""
+        return self.traps is not None
 
     @property
     def vcpu(self) -> Vcpu:
