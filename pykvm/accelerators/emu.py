@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from pykvm.controllers import KINDS
@@ -10,9 +11,11 @@ from pykvm.cpu.emu import EmuCpu
 from pykvm.cpu.model import HOST
 from pykvm.emu.engine import PHYSICAL_END, Engine
 from pykvm.emu.hooks import import_unicorn
+from pykvm.emu.linear import Rom
 from pykvm.emu.outcomes import Handlers
 from pykvm.emu.state import check_layout
 from pykvm.errors import CpuModelError, GuestMemoryError, KvmUnavailable, MachineError
+from pykvm.layout import FIRMWARE_END, FIRMWARE_LOWEST
 
 if TYPE_CHECKING:
     import mmap
@@ -120,6 +123,7 @@ class EmuAccelerator:
         """Let the guest read `rom`; what it writes goes nowhere."""
         self._rom = _Window(gpa, len(rom), _address(memoryview(rom)))
         assert self._cpu is not None
+        self._cpu.physical.rom = Rom(gpa, memoryview(rom))
         self._map_rom(self._cpu.engine, self._rom)
 
     def _map_rom(self, engine: Engine, rom: _Window) -> None:
@@ -132,7 +136,7 @@ class EmuAccelerator:
         assert self._rom is not None
         self._cpu.engine.unmap(self._rom.gpa, self._rom.size)
         self._cpu.engine.map_io(self._rom.gpa, self._rom.end)
-        self._rom = None
+        self._cpu.physical.rom = self._rom = None
 
     def catch_msrs(self, msrs: MsrSpace) -> None:
         """Unicorn does not ask: registers that it does not know read as 0."""
@@ -154,11 +158,10 @@ class EmuAccelerator:
         engine = Engine(handlers, timed=self._timed)
         start = 0
         for window in self._ram:
-            if window.gpa > start:
-                engine.map_io(start, window.gpa)
+            _map_io(engine, start, window.gpa)
             engine.map(*window)
             start = window.end
-        engine.map_io(start, PHYSICAL_END)
+        _map_io(engine, start, PHYSICAL_END)
         if self._rom is not None:
             self._map_rom(engine, self._rom)
         return engine
@@ -188,6 +191,17 @@ class EmuAccelerator:
             cast("EmuCpu", cpu).reset()
         with lock:
             controllers.copy(type(controllers)())
+
+
+def _map_io(engine: Engine, start: int, end: int) -> None:
+    """Have devices answer from `start` to `end`, which may be equal.
+
+    What is to become ROM has a mapping of its own: Unicorn takes one apart page by page.
+    """
+    cuts = [cut for cut in (FIRMWARE_LOWEST, FIRMWARE_END) if start < cut < end]
+    for first, last in pairwise([start, *cuts, end]):
+        if first < last:
+            engine.map_io(first, last)
 
 
 def _address(view: memoryview) -> int:

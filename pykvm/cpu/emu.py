@@ -53,6 +53,7 @@ class EmuCpu(EmulatedFace):
         index: 0.
         is_asleep: never: a HLT that nothing can end ends the run.
         keeps_time: always.
+        physical: guest memory as the processor finds it.
     """
 
     index = 0
@@ -65,7 +66,7 @@ class EmuCpu(EmulatedFace):
         self._make_engine = make_engine
         self._shared = shared
         self._requests, self._lock = shared.requests, shared.lock
-        self._physical = PhysicalMemory(shared.memory, shared.mmio)
+        self.physical = PhysicalMemory(shared.memory, shared.mmio)
         self.accesses = Accesses(
             shared.ports, shared.mmio, shared.lock, look=self._look, detailed=stats
         )
@@ -91,7 +92,7 @@ class EmuCpu(EmulatedFace):
         )
         self.engine = self._make_engine(handlers)
         self.engine.inside_ns = inside_ns
-        self._interruptible = Interruptible(self.engine, self._physical)
+        self._interruptible = Interruptible(self.engine, self.physical)
         self.emulated = EmulatedVcpu(
             self.engine, self._interruptible.translate, lambda: self._is_halted
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.emu.events import PAGE_FAULT, Fault
 from pykvm.emu.paging import Access, PageFault, Paging, Physical
@@ -16,35 +16,53 @@ if TYPE_CHECKING:
 _FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 
 
+class Rom(NamedTuple):
+    """A firmware image: where the guest sees it, and its bytes."""
+
+    gpa: int
+    view: memoryview
+
+
 class PhysicalMemory:
-    """RAM, and the memory bus where there is none.
+    """RAM, a firmware's ROM, and the memory bus where there is neither.
 
     Not through `GuestMemory.view`: that is how the host comes in, which `on_view` hears of.
 
     Args:
         memory: the RAM.
         mmio: the bus.
+
+    Attributes:
+        rom: the firmware's; None without one.
     """
 
     def __init__(self, memory: GuestMemory, mmio: Bus) -> None:
         self._memory, self._mmio = memory, mmio
+        self.rom: Rom | None = None
 
     def read(self, address: int, size: int) -> int:
         """The little-endian integer of `size` (1, 2, 4 or 8) bytes there."""
         for region in self._memory.regions:
             if region.gpa <= address and address + size <= region.end:
-                at = address - region.gpa
-                value: int = struct.unpack_from(_FORMATS[size], region.view, at)[0]
-                return value
+                return self._unpack(region.view, address - region.gpa, size)
+        rom = self.rom
+        if rom is not None and 0 <= address - rom.gpa <= len(rom.view) - size:
+            return self._unpack(rom.view, address - rom.gpa, size)
         return self._mmio.read(address, size)
 
+    def _unpack(self, view: memoryview, at: int, size: int) -> int:
+        value: int = struct.unpack_from(_FORMATS[size], view, at)[0]
+        return value
+
     def write(self, address: int, size: int, value: int) -> None:
-        """Store one."""
+        """Store one; what is written to ROM is lost."""
         for region in self._memory.regions:
             if region.gpa <= address and address + size <= region.end:
                 struct.pack_into(_FORMATS[size], region.view, address - region.gpa, value)
                 return
-        self._mmio.write(address, size, value)
+        rom = self.rom
+        if rom is None or not 0 <= address - rom.gpa < len(rom.view):
+            self._mmio.write(address, size, value)
 
 
 class LinearMemory:

@@ -117,7 +117,7 @@ def test_tables_and_memory_of_a_machine_in_long_mode(debugged: MakeDebugger) -> 
         assert cpu.hexdump(0x4000, 4).endswith("|edle|")
 
 
-def test_a_firmware_image_is_read_and_debugged_in_its_rom() -> None:
+def test_a_firmware_image_is_read_and_debugged_in_its_rom(accel: str) -> None:
     image = bytearray(0x10000)
     image[-16:-11] = bytes.fromhex(
         "90"  # nop
@@ -125,7 +125,7 @@ def test_a_firmware_image_is_read_and_debugged_in_its_rom() -> None:
         "90"  # nop
         "eb fd"  # jmp to the last nop
     )
-    with Machine("1M") as machine:
+    with Machine("1M", accel=accel) as machine:
         machine.boot_firmware(bytes(image))
         with Debugger(machine) as debugger:
             cpu = debugger.cpus[0]
