@@ -270,7 +270,10 @@ class EmuCpu(EmulatedFace):
                 raise self._fail(outcome.number, outcome.words)
             case _ if self._interruptible.has_just_halted():
                 self.accesses.count("KVM_EXIT_HLT")
-                self._is_halted = True
+                if self._shared.isa is None:  # as with KVM: the next run goes on behind it
+                    self._requests.post(Stop(StopReason.HALTED))
+                else:
+                    self._is_halted = True
 
     def _deliver(self, event: Event) -> None:
         try:
