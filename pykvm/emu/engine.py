@@ -2,7 +2,7 @@
 
 Unicorn calls back for port and memory-mapped I/O, for exceptions and for invalid opcodes.  Reads
 must be answered right there; all else stops it, so that whoever handles it finds the registers as
-they are between two instructions.  `pykvm/_shim` has what is called before each instruction.
+they are between two instructions.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pykvm._shim import ffi, lib
 from pykvm.emu.outcomes import Called, Failed, Handlers, Out, Outcome, Raised, Stopped
+from pykvm.emu.rereads import Rereads
 from pykvm.emu.state import State
+from pykvm.emu.watch import Watch
 from pykvm.errors import EmulatorUnavailable
 from pykvm.x86 import PAGE_SIZE
 
@@ -53,8 +54,9 @@ class Engine:
         self._exception: BaseException | None = None
         self._refused: bytes | None = None  # the state before an access that is not to be
         self.state = State(self._uc)
-        self._watch = ffi.new("struct shim_watch *")
+        self._rereads = Rereads()
         self._hook()
+        self._watch = Watch(self._uc)
 
     def _hook(self) -> None:
         from unicorn import unicorn_const as const
@@ -70,29 +72,6 @@ class Engine:
         add(const.UC_HOOK_INTR, self._on_exception)
         add(const.UC_HOOK_INSN_INVALID, self._on_invalid)
         add(const.UC_HOOK_MEM_WRITE_PROT, self._on_rom_write)
-        self._add_watch(const.UC_HOOK_CODE, x86.UC_X86_REG_EFLAGS)
-
-    def _add_watch(self, kind: int, flags_id: int) -> None:
-        """Have C called before each instruction: Unicorn's binding itself knows Python only."""
-        from unicorn.unicorn_py3.unicorn import uclib
-
-        self._watch.flags_id = flags_id
-        self._watch.read_register = _address_of(uclib.uc_reg_read)
-        self._watch.stop = _address_of(uclib.uc_emu_stop)
-        function = int(ffi.cast("uintptr_t", ffi.addressof(lib, "shim_watch_instruction")))
-        opaque = int(ffi.cast("uintptr_t", self._watch))
-        handle = ctypes.c_size_t()
-        status = uclib.uc_hook_add(
-            self._uc._uch,
-            ctypes.byref(handle),
-            kind,
-            ctypes.c_void_p(function),
-            ctypes.c_void_p(opaque),
-            ctypes.c_uint64(1),
-            ctypes.c_uint64(0),  # an end before the beginning: everywhere
-        )
-        if status:
-            raise EmulatorUnavailable(f"the emulator refused to be watched (error {status})")
 
     # ---- memory
 
@@ -122,7 +101,7 @@ class Engine:
         assert gpa % PAGE_SIZE == end % PAGE_SIZE == 0
 
         def read(_: Any, offset: int, size: int, __: object) -> int:
-            return self._answer(self._handlers.memory_read, gpa + offset, size, size=size)
+            return self._answer(self._read_memory, gpa + offset, size, size=size)
 
         def write(_: Any, offset: int, size: int, value: int, __: object) -> None:
             self._answer(self._handlers.memory_write, gpa + offset, size, value, size=size)
@@ -138,7 +117,7 @@ class Engine:
             Exception: whatever a handler has raised.
         """
         self._outcome = self._exception = None
-        self._watch.size = 0  # nothing has run yet
+        self._watch.begin()
         self.state.fetch()
         failure = None
         began = time.monotonic_ns() if self._timed else 0
@@ -148,7 +127,7 @@ class Engine:
             failure = Failed(error.errno, str(error))
         if self._timed:
             self.inside_ns += time.monotonic_ns() - began
-        self._watch.wanted = 0
+        self._watch.end()
         self.state.fetch()
         if self._spoilt:
             self._restore_roms()
@@ -174,23 +153,21 @@ class Engine:
 
         From any thread.
         """
-        self._watch.wanted = 1
+        self._watch.stop()
 
     def await_interrupt_flag(self, on: bool) -> None:
         """From now on, stop before an instruction that could be interrupted; or not any more."""
-        self._watch.awaits_if = on
-        self._watch.shadowed = on and self.state.is_shadowed
+        self._watch.await_interrupt_flag(on, shadowed=self.state.is_shadowed)
 
     @property
     def last_instruction(self) -> tuple[int, int]:
         """The linear address and the length of what runs, or ran last."""
-        return self._watch.address, self._watch.size
+        return self._watch.last_instruction
 
     @property
     def instructions(self) -> int:
         """How many have begun."""
-        count: int = self._watch.count
-        return count
+        return self._watch.instructions
 
     def forget_translations(self) -> None:
         """What addresses mean may have changed."""
@@ -229,6 +206,10 @@ class Engine:
             self.inside_ns -= time.monotonic_ns() - began
         return value
 
+    def _read_memory(self, gpa: int, size: int) -> int:
+        read = self._handlers.memory_read
+        return self._rereads.read(self.instructions, gpa, size, lambda: read(gpa, size))
+
     def _refuses(self, port: int, size: int) -> bool:
         """Whether an access is not to be; then all but what INS has written is undone."""
         self.state.fetch()
@@ -258,8 +239,8 @@ class Engine:
         return False
 
     def _on_syscall(self, _: Any, is_syscall: bool) -> None:
-        address = self._watch.address
-        self._outcome = Called(is_syscall, address, address + self._watch.size)
+        address, size = self._watch.last_instruction
+        self._outcome = Called(is_syscall, address, address + size)
         self._uc.emu_stop()  # that ends a block
 
     def _on_rom_write(self, *_: object) -> bool:
@@ -298,9 +279,3 @@ def import_unicorn() -> Any:
             f"the emulator is not installed: pip install 'unicorn>=2.1,<2.2' ({error})"
         ) from error
     return unicorn
-
-
-def _address_of(function: Any) -> Any:
-    address = ctypes.cast(function, ctypes.c_void_p).value
-    assert address is not None
-    return ffi.cast("void *", address)
