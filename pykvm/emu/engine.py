@@ -144,6 +144,8 @@ class Engine:
             error_code, is_software = self.state.exception
             if outcome.vector != INVALID_OPCODE:
                 outcome = Raised(outcome.vector, error_code, is_software)
+            if self.state.linear_rip == self._watch.last_instruction[0]:
+                self.state.take_computed_flags()
             self.state.end_exception()
             self.state.store()
         return outcome or failure or Stopped()
