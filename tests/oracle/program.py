@@ -21,7 +21,9 @@ from tests.oracle.encoding import (
     STACK_TOP,
     WINDOW,
     Instruction,
+    Place,
     compare,
+    encode,
     load,
     number,
 )
@@ -33,7 +35,12 @@ HLT, DEBUG_EXIT, UNDEFINED = b"\xf4", b"\xe6\xf4", b"\x0f\x0b"
 PAGE_FAULT = b"\x48\xa1" + (1 << 39).to_bytes(8, "little")
 """MOV RAX, [0x8000000000], where no page is: how they end in long mode, too."""
 
-_ENDS = (HLT, DEBUG_EXIT, UNDEFINED)
+
+def _ends(mode: Mode) -> tuple[bytes, ...]:
+    divide_by_zero = encode(mode, b"\xf7", 4, 6, Place(WINDOW))  # DIV of what is behind the data
+    common = HLT, DEBUG_EXIT, UNDEFINED, divide_by_zero
+    return (*common, PAGE_FAULT) if mode is Mode.LONG else common
+
 
 _RCX_IS_ZERO = 16
 """Behind the sixteen condition codes: JRCXZ."""
@@ -237,7 +244,7 @@ def _programs(mode: Mode, lacking: Collection[str]) -> st.SearchStrategy[Program
         st.integers(0, 0xFFFF).map(lambda flags: flags & (ALL | Rflags.DF) | Rflags.FIXED),
         st.binary(min_size=16, max_size=16).map(lambda part: part * (WINDOW // 16)),
         st.lists(_steps(_instructions(mode, lacking)), min_size=1, max_size=12).map(tuple),
-        st.sampled_from((*_ENDS, PAGE_FAULT) if mode is Mode.LONG else _ENDS),
+        st.sampled_from(_ends(mode)),
     )
 
 

@@ -57,7 +57,8 @@ def test_random_programs_end_alike() -> None:
 
         end_alike()
     print(dict(ends))
-    # else there would be little to compare
-    for mode in Mode:
-        assert ends[f"{mode.value}: halted"] > number // 20
-        assert ends[f"{mode.value}: vector 6"]
+    if number >= IN_SUITE:  # else there would be little to compare
+        for mode in Mode:
+            assert ends[f"{mode.value}: halted"] > number // 50
+            assert ends[f"{mode.value}: vector 0"]
+            assert ends[f"{mode.value}: vector 6"]
