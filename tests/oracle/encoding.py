@@ -44,11 +44,13 @@ class Place(NamedTuple):
         offset: where in the window.
         of_device: in the device's, not in RAM's.
         from_rbx: addressed by RBX and a displacement.
+        other_size: with an address of another size than the mode's own.
     """
 
     offset: int
     of_device: bool = False
     from_rbx: bool = False
+    other_size: bool = False
 
 
 Operand = int | Place
@@ -114,8 +116,8 @@ def encode(
         byte_registers: whether `rm` has 8 bits; by default, if `size` is 1.
     """
     prefixes = b"\xf0" if lock else b""
-    if isinstance(rm, Place) and rm.of_device:
-        prefixes += b"\x64"
+    if isinstance(rm, Place):
+        prefixes += (b"\x64" if rm.of_device else b"") + (b"\x67" if rm.other_size else b"")
     prefixes += operand_prefix(mode, size)
     low = rm if isinstance(rm, int) else 0
     rex = (size == 8) << 3 | reg >> 3 << 2 | low >> 3
@@ -131,15 +133,15 @@ def encode(
 def _modrm(mode: Mode, reg: int, rm: Operand) -> bytes:
     if isinstance(rm, int):
         return bytes([0xC0 | reg << 3 | rm & 7])
-    real = mode is Mode.REAL
+    is_short = mode is not Mode.LONG and (mode is Mode.REAL) != rm.other_size
     if rm.from_rbx:
-        return bytes([0x40 | reg << 3 | (7 if real else 3)]) + number(rm.offset - RBX_OFFSET, 1)
+        return bytes([0x40 | reg << 3 | (7 if is_short else 3)]) + number(rm.offset - RBX_OFFSET, 1)
     address = DATA + rm.offset
-    if real:
+    if is_short:
         return bytes([reg << 3 | 6]) + number(address, 2)
-    if mode is Mode.PROTECTED:
-        return bytes([reg << 3 | 5]) + number(address, 4)
-    return bytes([reg << 3 | 4, 0x25]) + number(address, 4)
+    if mode is Mode.LONG:
+        return bytes([reg << 3 | 4, 0x25]) + number(address, 4)
+    return bytes([reg << 3 | 5]) + number(address, 4)
 
 
 def load(mode: Mode, register: int, value: int, size: int = 4) -> bytes:

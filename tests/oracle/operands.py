@@ -43,7 +43,9 @@ def places(draw: st.DrawFn, size: int, *, device: bool = True) -> Place:
     """Memory operands: anywhere in RAM, aligned ones of the device."""
     of_device = draw(st.booleans()) if device else False
     offset = draw(_OFFSETS)
-    return Place(offset & -size if of_device else offset, of_device, draw(st.booleans()))
+    if of_device:
+        offset &= -size
+    return Place(offset, of_device, from_rbx=draw(st.booleans()), other_size=draw(st.booleans()))
 
 
 def changed(mode: Mode, size: int) -> st.SearchStrategy[Operand]:
