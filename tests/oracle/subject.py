@@ -33,6 +33,9 @@ TIMEOUT = 5
 _HANDLERS, _IDT, _VECTORS = 0x800, 0xA00, 32
 _HANDLER_SIZE = 16
 _PUSH_ERROR_CODES = (8, 10, 11, 12, 13, 14, 17)
+_MOST_BYTES = 8
+"""How many that differ are told."""
+
 _READ_PATTERN = 0x9E37_79B9_7F4A_7C15
 
 
@@ -133,11 +136,13 @@ class Result(NamedTuple):
             mine, its = getattr(self, name), getattr(other, name)
             if (mine ^ its) & ~but:
                 found.append(f"{name}: {mine:#x} and {its:#x}, of which {but:#x} may differ")
-        found += [
-            f"memory at {at:#x}: {mine:#x} and {its:#x}"
-            for at, (mine, its) in enumerate(zip(self.memory, other.memory, strict=True))
-            if mine != its
-        ][:8]
+        if self.memory != other.memory:
+            pairs = enumerate(zip(self.memory, other.memory, strict=True))
+            found += [
+                f"memory at {at:#x}: {mine:#x} and {its:#x}"
+                for at, (mine, its) in pairs
+                if mine != its
+            ][:_MOST_BYTES]
         if self.accesses != other.accesses:
             found.append(f"accesses: {list(self.accesses)}\n and {list(other.accesses)}")
         return found
