@@ -11,6 +11,7 @@ FUZZ_CONTROLLERS ?= 2000
 SVM_ARGS ?=
 FUZZ_ACCESSES ?= 1000000
 FUZZ_PACKETS ?= 100000
+FUZZ_PROGRAMS ?= 20000
 
 .PHONY: run test test-svm hosts check fuzz bench bench-linux bench-recorder bench-peers guests lint types c-format c-warnings reproducible clean help
 
@@ -28,11 +29,12 @@ hosts: $(INSTALLED) ## write the table of hosts in docs/testing.md from docs/hos
 
 check: lint types c-format c-warnings reproducible ## style, types, warnings, reproducible guests
 
-fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests, FUZZ_CONTROLLERS that are interrupted; FUZZ_ACCESSES to each device; FUZZ_PACKETS from debuggers
+fuzz: $(INSTALLED) ## FUZZ_GUESTS random guests, FUZZ_CONTROLLERS that are interrupted; FUZZ_ACCESSES to each device; FUZZ_PACKETS from debuggers; FUZZ_PROGRAMS under KVM and emulation
 	@PYKVM_FUZZ_GUESTS=$(FUZZ_GUESTS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_guests.py
 	@PYKVM_FUZZ_CONTROLLERS=$(FUZZ_CONTROLLERS) $(BIN)/python -m pytest -q -s --timeout 0 tests/kvm/test_random_controllers.py
 	@PYKVM_FUZZ_ACCESSES=$(FUZZ_ACCESSES) $(BIN)/python -m pytest -q tests/unit/devices/test_random_access*.py
 	@PYKVM_FUZZ_PACKETS=$(FUZZ_PACKETS) $(BIN)/python -m pytest -q --timeout 0 -k random_packets tests/unit/gdb/test_fuzz.py tests/kvm/test_gdb_server.py
+	@PYKVM_FUZZ_PROGRAMS=$(FUZZ_PROGRAMS) $(BIN)/python -m pytest -q -s --timeout 0 tests/oracle/test_fuzz.py
 
 bench: $(INSTALLED) guests ## measure the ratios of benchmarks/README.md
 	@$(BIN)/python benchmarks/loop_ratio.py

@@ -2,7 +2,7 @@
 
 Unicorn calls back for port and memory-mapped I/O, for exceptions and for invalid opcodes.  Reads
 must be answered right there; all else stops it, so that whoever handles it finds the registers as
-they are between two instructions.  `pykvm/_shim` has what is called before each instruction.
+they are between two instructions.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pykvm._shim import ffi
-from pykvm.emu.hooks import add_hook, address_of, import_unicorn, remove_hook
+from pykvm.emu.hooks import add_hook, import_unicorn, remove_hook
 from pykvm.emu.outcomes import Called, Failed, Handlers, Out, Outcome, Raised, Stopped
+from pykvm.emu.rereads import Rereads
 from pykvm.emu.state import State
+from pykvm.emu.watch import Watch
 from pykvm.x86 import PAGE_SIZE
 
 PHYSICAL_END = 1 << 40
@@ -53,8 +54,9 @@ class Engine:
         self._exception: BaseException | None = None
         self._refused: bytes | None = None  # the state before an access that is not to be
         self.state = State(self._uc)
-        self._watch = ffi.new("struct shim_watch *")
+        self._rereads = Rereads()
         self._hook()
+        self._watch = Watch(self._uc)
 
     def _hook(self) -> None:
         from unicorn import unicorn_const as const
@@ -70,13 +72,6 @@ class Engine:
         add(const.UC_HOOK_INTR, self._on_exception)
         add(const.UC_HOOK_INSN_INVALID, self._on_invalid)
         add(const.UC_HOOK_MEM_WRITE_PROT, self._on_rom_write)
-        self._add_watch(const.UC_HOOK_CODE, x86.UC_X86_REG_EFLAGS)
-
-    def _add_watch(self, kind: int, flags_id: int) -> None:
-        self._watch.flags_id = flags_id
-        self._watch.read_register = address_of("uc_reg_read")
-        self._watch.stop = address_of("uc_emu_stop")
-        self.add_hook(kind, "shim_watch_instruction", self._watch)
 
     def add_hook(self, kind: int, function: str, opaque: Any) -> int:
         """Have C called; see `pykvm.emu.hooks.add_hook`."""
@@ -114,7 +109,7 @@ class Engine:
         assert gpa % PAGE_SIZE == end % PAGE_SIZE == 0
 
         def read(_: Any, offset: int, size: int, __: object) -> int:
-            return self._answer(self._handlers.memory_read, gpa + offset, size, size=size)
+            return self._answer(self._read_memory, gpa + offset, size, size=size)
 
         def write(_: Any, offset: int, size: int, value: int, __: object) -> None:
             self._answer(self._handlers.memory_write, gpa + offset, size, value, size=size)
@@ -130,7 +125,7 @@ class Engine:
             Exception: whatever a handler has raised.
         """
         self._outcome = self._exception = None
-        self._watch.size = 0  # nothing has run yet
+        self._watch.begin()
         self.state.fetch()
         failure = None
         began = time.monotonic_ns() if self._timed else 0
@@ -140,7 +135,7 @@ class Engine:
             failure = Failed(error.errno, str(error))
         if self._timed:
             self.inside_ns += time.monotonic_ns() - began
-        self._watch.wanted = 0
+        self._watch.end()
         self.state.fetch()
         if self._spoilt:
             self._restore_roms()
@@ -157,6 +152,8 @@ class Engine:
             error_code, is_software = self.state.exception
             if outcome.vector != INVALID_OPCODE:
                 outcome = Raised(outcome.vector, error_code, is_software)
+            if self.state.linear_rip == self._watch.last_instruction[0]:
+                self.state.take_computed_flags()
             self.state.end_exception()
             self.state.store()
         return outcome or failure or Stopped()
@@ -166,23 +163,21 @@ class Engine:
 
         From any thread.
         """
-        self._watch.wanted = 1
+        self._watch.stop()
 
     def await_interrupt_flag(self, on: bool) -> None:
         """From now on, stop before an instruction that could be interrupted; or not any more."""
-        self._watch.awaits_if = on
-        self._watch.shadowed = on and self.state.is_shadowed
+        self._watch.await_interrupt_flag(on, shadowed=self.state.is_shadowed)
 
     @property
     def last_instruction(self) -> tuple[int, int]:
         """The linear address and the length of what runs, or ran last."""
-        return self._watch.address, self._watch.size
+        return self._watch.last_instruction
 
     @property
     def instructions(self) -> int:
         """How many have begun."""
-        count: int = self._watch.count
-        return count
+        return self._watch.instructions
 
     def forget_translations(self) -> None:
         """What addresses mean may have changed."""
@@ -227,6 +222,10 @@ class Engine:
             self.inside_ns -= time.monotonic_ns() - began
         return value
 
+    def _read_memory(self, gpa: int, size: int) -> int:
+        read = self._handlers.memory_read
+        return self._rereads.read(self.instructions, gpa, size, lambda: read(gpa, size))
+
     def _refuses(self, port: int, size: int) -> bool:
         """Whether an access is not to be; then all but what INS has written is undone."""
         self.state.fetch()
@@ -256,8 +255,8 @@ class Engine:
         return False
 
     def _on_syscall(self, _: Any, is_syscall: bool) -> None:
-        address = self._watch.address
-        self._outcome = Called(is_syscall, address, address + self._watch.size)
+        address, size = self._watch.last_instruction
+        self._outcome = Called(is_syscall, address, address + size)
         self._uc.emu_stop()  # that ends a block
 
     def _on_rom_write(self, *_: object) -> bool:

@@ -13,7 +13,7 @@ import struct
 from typing import Any
 
 from pykvm.errors import EmulatorUnavailable
-from pykvm.x86 import Cr0, Cr4, DescriptorTable, Efer, Rflags, Segment
+from pykvm.x86 import Cr0, Cr4, DescriptorTable, Efer, Rflags, Segment, linear_ip
 
 Uc = Any
 """`unicorn.Uc`, which says of no method what it takes."""
@@ -103,6 +103,21 @@ class State:
         self._set_u64(_CC_SRC, value & _ARITHMETIC)
         self._set_u64(_CC_DST, 0)
         struct.pack_into("<Ii", self._view, _CC_OP, _CC_OP_FLAGS, -1 if value & Rflags.DF else 1)
+
+    def take_computed_flags(self) -> None:
+        """Have the arithmetic flags that were computed before the instruction that failed.
+
+        Unicorn adds code to each watched instruction that puts them into `cc_src`, as CC_OP_EFLAGS
+        has them.  With a fault, QEMU restores the `cc_op` from before that code, and would take
+        them for an operand.
+        """
+        struct.pack_into("<I", self._view, _CC_OP, _CC_OP_FLAGS)
+
+    @property
+    def linear_rip(self) -> int:
+        """The linear address of the next instruction."""
+        bits = 64 if self._u32(_HFLAGS) & _CS64 else 32
+        return linear_ip(self.get("rip"), self.segment("cs").base, bits)
 
     @property
     def interrupt_flag(self) -> bool:

@@ -153,12 +153,6 @@ def test_a_deadline_ends_a_guest_that_spins() -> None:
         assert machine.run(timeout=0.05).reason is StopReason.TIMEOUT
 
 
-def test_a_guest_sleeps_for_good_where_no_interrupt_may_come() -> None:
-    with Machine("1M", accel="emu") as machine:
-        real(machine, "fb  f4")  # sti; hlt: the controllers are not set up
-        assert machine.run(timeout=60).reason is StopReason.HALTED
-
-
 def test_a_failing_device_is_raised_by_run_whatever_the_instruction() -> None:
     for lines in ("ba 00 02  ec  f4", "ba 00 02  ee  f4"):  # mov dx, 0x200; in / out; hlt
         with Machine("1M", accel="emu") as machine:

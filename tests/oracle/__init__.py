@@ -1,0 +1,1 @@
+"""The differential oracle: one program, two accelerators, the same outcome."""
