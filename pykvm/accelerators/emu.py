@@ -10,7 +10,7 @@ from pykvm.controllers import KINDS
 from pykvm.cpu.emu import EmuCpu
 from pykvm.cpu.model import HOST
 from pykvm.emu.engine import PHYSICAL_END, Engine
-from pykvm.emu.hooks import import_unicorn
+from pykvm.emu.hooks import new_uc
 from pykvm.emu.linear import Rom
 from pykvm.emu.outcomes import Handlers
 from pykvm.emu.state import check_layout
@@ -66,8 +66,7 @@ class EmuAccelerator:
     ports = mmio = None
 
     def __init__(self, *, instead_of: KvmUnavailable | None = None) -> None:
-        unicorn = import_unicorn()
-        check_layout(unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64))
+        check_layout(new_uc())
         self.instead_of = instead_of
         self._ram: tuple[_Window, ...] = ()
         self._rom: _Window | None = None

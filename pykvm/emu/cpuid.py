@@ -7,6 +7,7 @@ is there (leaf 1, ECX bit 31), so leaf 0x40000000 tells which: QEMU's TCG, which
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
 _APIC = 1 << 9  # leaf 1 EDX
 _HYPERVISOR = 0x4000_0000
@@ -32,12 +33,11 @@ def _hypervisor_leaf(leaf: int) -> Leaf:
 
 
 @cache
-def _asking() -> object:
+def _asking() -> Any:
     """A processor that executes CPUID and nothing else."""
-    from pykvm.emu.hooks import import_unicorn
+    from pykvm.emu.hooks import new_uc
 
-    unicorn = import_unicorn()
-    uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+    uc = new_uc()
     uc.mem_map(0, 0x1000)
     uc.mem_write(0, b"\x0f\xa2")  # cpuid
     return uc
@@ -45,11 +45,9 @@ def _asking() -> object:
 
 @lru_cache(256)  # a guest may ask for more than a host can keep
 def _unicorns_own(leaf: int, subleaf: int) -> Leaf:
-    from typing import Any
-
     from unicorn import x86_const as x86
 
-    uc: Any = _asking()
+    uc = _asking()
     registers = x86.UC_X86_REG_EAX, x86.UC_X86_REG_EBX, x86.UC_X86_REG_ECX, x86.UC_X86_REG_EDX
     uc.reg_write(x86.UC_X86_REG_RAX, leaf)
     uc.reg_write(x86.UC_X86_REG_RCX, subleaf)

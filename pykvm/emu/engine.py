@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pykvm.emu.hooks import add_hook, import_unicorn, remove_hook
+from pykvm.emu.hooks import Uc, add_hook, import_unicorn, new_uc, remove_hook
 from pykvm.emu.outcomes import Called, Failed, Handlers, Out, Outcome, Raised, Stopped
 from pykvm.emu.rereads import Rereads
 from pykvm.emu.state import State
@@ -43,7 +43,7 @@ class Engine:
     def __init__(self, handlers: Handlers, *, timed: bool = False) -> None:
         unicorn = import_unicorn()
         self._error_class = unicorn.UcError
-        self._uc: Any = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+        self._uc: Uc = new_uc()
         self._uc.ctl_exits_enabled(True)  # and there are none: no address ends a run
         self._handlers = handlers
         self._timed = timed

@@ -12,6 +12,10 @@ from pykvm.errors import EmulatorUnavailable
 Uc = Any
 """`unicorn.Uc`, which says of no method what it takes."""
 
+CODE_BUFFER = 128 << 20
+"""Bytes of this process's addresses for the code that Unicorn makes of a guest's, which begins anew
+when they are full.  By itself it would reserve 1 GiB for each processor."""
+
 
 def import_unicorn() -> Any:
     """The library.
@@ -26,6 +30,18 @@ def import_unicorn() -> Any:
             f"the emulator is not installed: pip install 'unicorn>=2.1,<2.2' ({error})"
         ) from error
     return unicorn
+
+
+def new_uc() -> Uc:
+    """A processor that can be in all modes.
+
+    Raises:
+        EmulatorUnavailable: there is no Unicorn.
+    """
+    unicorn = import_unicorn()
+    uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
+    uc.ctl_set_tcg_buffer_size(CODE_BUFFER)
+    return uc
 
 
 def _library() -> Any:

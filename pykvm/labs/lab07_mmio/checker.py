@@ -27,8 +27,6 @@ from pykvm.labs.work import Work
 DRIVER = "draw.s"
 WIDTHS = (1, 2, 4, 8)
 MOST_ACCESSES = 200
-TWO_GUESTS = 2 << 30
-"""Bytes of address space for a process that runs two: an emulator sets 1 GiB aside for each."""
 PATIENCE = 3
 """Seconds for all fills of a hostile guest: clipped they take milliseconds."""
 
@@ -238,7 +236,7 @@ def canvas_size(random: Random) -> tuple[int, int]:
 @step("the driver leaves alone what is no canvas", look="README.md, section 7", needs=("machine",))
 def leaves_alone(work: Work) -> None:
     identities = [0xFFFF_FFFF, MAGIC ^ 1 << work.random.randrange(32)]
-    met = work.scenario(meet, work.assemble(DRIVER), identities, memory=TWO_GUESTS)
+    met = work.scenario(meet, work.assemble(DRIVER), identities)
     for identity, (end, writes) in zip(identities, met, strict=True):
         what = f"what ID reads is {identity:#x}, so this is no canvas: "
         expect(writes, 0, f"{what}how often the driver writes to it")
@@ -254,7 +252,7 @@ def leaves_alone(work: Work) -> None:
 def draws(work: Work) -> None:
     sizes = [canvas_size(work.random) for _ in range(2)]
     image, seed = work.assemble(DRIVER), work.random.getrandbits(32)
-    results = work.scenario(draw, image, sizes, seed, memory=TWO_GUESTS)
+    results = work.scenario(draw, image, sizes, seed)
     for (columns, rows), result in zip(sizes, results, strict=True):
         found = Drawn(*result)
         where = f"on a canvas of {columns}x{rows}"

@@ -155,8 +155,8 @@ def polls_of(steps: Sequence[Step]) -> Iterator[int]:
 
 
 def forget_emulators() -> None:
-    """Free what machines before this one emulated with: 1 GiB of address space each, of which a
-    check's process has not much, and which only the garbage collector gives back."""
+    """Free what machines before this one emulated with: a good deal of address space each, of which
+    a check's process has not much, and which only the garbage collector gives back."""
     if "unicorn" in sys.modules:
         gc.collect()
 

@@ -262,7 +262,7 @@ class Stage:
         from pykvm.memory import Gpa
         from pykvm.x86 import Mode
 
-        # an emulator's memory goes only when nothing refers to it, and there is no room for two
+        # an emulator's memory goes only when nothing refers to it, and there is no room for many
         self.ram.memory = self._no_machine
         gc.collect()
         before = len(self.wire.sent)
