@@ -50,6 +50,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if stays_away is not None and ON_SVM:
         pytest.skip(f"not on the emulated machine: {stays_away.args[0]}")
     if item.get_closest_marker("emulated") is not None:
+        if ON_SVM:
+            pytest.skip("not on the emulated machine: it needs no KVM")
         pytest.importorskip("unicorn", reason="unicorn, the emulator, is not installed")
         return
     marked = item.get_closest_marker("needs") is not None
