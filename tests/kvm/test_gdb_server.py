@@ -141,8 +141,7 @@ def test_monitor_commands(machine: Machine) -> None:
             assert server.thread.is_alive()
 
 
-def test_two_processors_are_two_threads(machine: Machine) -> None:
-    machine.close()
+def test_two_processors_are_two_threads() -> None:
     with Machine("64K", smp=2) as two:
         two.load(COUNT)
         with debugged(two) as server, server.connect() as client:
