@@ -162,7 +162,7 @@ def require_kvm(args: argparse.Namespace, what: str) -> None:
         MachineError: it was asked for.
     """
     if args.accel == "emu":
-        raise MachineError(f"{what} is about KVM: not with --accel emu")
+        raise MachineError(f"{what} tells what KVM does, call by call: not with --accel emu")
     args.accel = "kvm"
 
 

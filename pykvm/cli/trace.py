@@ -11,6 +11,10 @@ What KVM handles itself is no exit and is not shown: its interrupt controllers,
 HLT with --irqchip kernel or split, page faults.  The time of that, and of a
 guest that sleeps, is part of guest+KVM.
 
+An emulated guest (--accel emu) is traced, too: what it asks of its devices,
+HLT and a triple fault are shown as the exits that KVM would make of them.
+What they take is the emulator's affair, so there are no times.
+
 The trace goes to standard output and the guest's output nowhere, or with
 --serial file:PATH to a file.  With --output the trace goes to that file, and
 the guest has standard input and output as in `pykvm run`.  The guest waits
@@ -35,7 +39,7 @@ from typing import TYPE_CHECKING
 
 from pykvm.cli import failure, trace_options
 from pykvm.cpu.stop import Stop, StopReason
-from pykvm.errors import ReaderGoneError, SinkError
+from pykvm.errors import MachineError, ReaderGoneError, SinkError
 
 if TYPE_CHECKING:
     import argparse
@@ -87,10 +91,9 @@ def _trace(args: argparse.Namespace, signals: OrderlySignals) -> int:
     from pykvm.cli.report import tell
     from pykvm.cli.run import run_guest
     from pykvm.cli.serial import SerialLine
-    from pykvm.cli.start import check, find_image, make_machine, require_kvm
+    from pykvm.cli.start import check, find_image, make_machine
 
     check(args)
-    require_kvm(args, "pykvm trace")
     image = None if args.image is None else find_image(args)
     files = [(option.name, option.content()) for option in args.fw_cfg]
     tracers: list[Tracer] = []
@@ -163,27 +166,36 @@ def _make_tracer(
 
 
 def _make_format(args: argparse.Namespace, machine: Machine) -> Format:
-    from pykvm.kvm.tsc import TscClock
+    """What turns events into text.
+
+    Raises:
+        MachineError: it needs times, and there are none.
+    """
+    from pykvm.trace.source import subject_of
     from pykvm.trace.words import device_finder
 
-    clock = TscClock(machine.cpus[0].vcpu)
+    subject = subject_of(machine)
     if args.summary:
         from pykvm.trace.summary import Summary
 
-        return Summary(clock, as_json=args.format == "jsonl")
+        return Summary(subject, as_json=args.format == "jsonl")
     device = device_finder(machine.ports, machine.mmio)
     if args.format == "jsonl":
         from pykvm.trace.jsonl import JsonLines
 
-        return JsonLines(clock, clock.start, device)
+        return JsonLines(subject.clock, device)
     if args.format == "perfetto":
         from pykvm.trace.perfetto import Perfetto
 
-        return Perfetto(clock, clock.start, device)
+        if subject.clock is None:
+            raise MachineError(
+                f"a timeline is made of times, and {subject.what} have none: --format text or jsonl"
+            )
+        return Perfetto(subject.clock, device)
     from pykvm.cli.streams import columns
     from pykvm.trace.text import TextFormat
 
-    return TextFormat(clock, clock.start, device, columns() if args.output is None else None)
+    return TextFormat(subject, device, columns() if args.output is None else None)
 
 
 def _open_output(path: str | None, line: SerialLine, undo: ExitStack) -> Sink:

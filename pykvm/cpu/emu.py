@@ -102,10 +102,6 @@ class EmuCpu(EmulatedFace):
     # ---- what a machine needs
 
     @property
-    def _is_in_step(self) -> bool:
-        return self.traps is not None and self.traps.steps
-
-    @property
     def has_run(self) -> bool:
         """Whether it is no longer as it was made."""
         return self._has_run
@@ -185,15 +181,15 @@ class EmuCpu(EmulatedFace):
     def _run(self) -> None:
         self._arm()
         # to start a thread for one instruction would be most of what a step takes
-        with nullcontext() if self._is_in_step else self._ticker:
+        with nullcontext() if self.is_in_step else self._ticker:
             while not self._requests.is_waiting:
                 if not self._prepare():
                     continue
                 outcome = self.engine.run()
                 with self._lock:
                     self._handle(outcome)
-                    if self.traps is not None:
-                        self._look_for_trap(outcome)
+                    if self.meets_trap(outcome):
+                        self._requests.note_trap()
                     if self._ticker.is_due:
                         self._on_tick()
 
@@ -244,14 +240,14 @@ class EmuCpu(EmulatedFace):
     def _interrupt(self) -> None:
         """Deliver what the controllers have, or have the guest stop before it can take it."""
         interrupts, state = self._interrupts, self.engine.state
-        if self._is_in_step and not self._is_halted:
+        if self.is_in_step and not self._is_halted:
             self.engine.await_interrupt_flag(False)
             return
         if interrupts.are_pending and state.interrupt_flag and not state.is_shadowed:
             self._is_halted = False
             self._deliver(Event(interrupts.take(), is_external=True))
-            if self.traps is not None:
-                self._look_for_trap(None)
+            if self.meets_trap(None):
+                self._requests.note_trap()
         self.engine.await_interrupt_flag(interrupts.are_pending)
 
     def _on_intr(self, level: bool) -> None:
@@ -288,7 +284,7 @@ class EmuCpu(EmulatedFace):
             case Failed():
                 raise failure(self.snapshot, outcome.number, outcome.words)
             case _ if self._interruptible.has_just_halted():
-                self.accesses.count("KVM_EXIT_HLT")
+                self.accesses.halt()
                 self._halt()
 
     def _halt(self) -> None:
@@ -296,20 +292,14 @@ class EmuCpu(EmulatedFace):
         self._is_halted = self._shared.isa is not None
         if not self._is_halted:
             self._requests.post(Stop(StopReason.HALTED))
-            if self.traps is not None:
+            if self.traps is not None and self.is_in_step:
                 self.traps.steps = False
-
-    def _look_for_trap(self, outcome: Outcome | None) -> None:
-        assert self.traps is not None
-        if self.traps.look(outcome):
-            if self.on_trap is None or self.on_trap():
-                self._requests.note_trap()
-            self.traps.go_on()
 
     def _deliver(self, event: Event) -> None:
         try:
             self._interruptible.deliver(event)
         except TripleFault:
+            self.accesses.shut_down()
             raise triple_fault(self.snapshot) from None
         except TaskGateMet:
             words = f"vector {event.vector} leads to a task gate"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pykvm.kvm import exits
@@ -25,6 +26,8 @@ class Accesses:
 
     Attributes:
         last: the access that was dispatched last.
+        listener: told each exit, under the lock: a write before its device, a read with what was
+            answered as its `data`.  None: nobody listens.
         exits: how many there were, named as KVM names its exits.
         by_port: those to ports, by port.
         left: how many exits may yet be taken; None for any number.
@@ -43,6 +46,7 @@ class Accesses:
         self._look = look
         self._detailed = detailed
         self.last: exits.Exit = exits.Intr()
+        self.listener: Callable[[exits.Exit], None] | None = None
         self.exits: Counter[str] = Counter()
         self.by_port: Counter[int] = Counter()
         self.left: int | None = None
@@ -55,37 +59,54 @@ class Accesses:
         if self.left is not None:
             self.left -= 1
 
+    def tell(self, exit: exits.Exit) -> None:
+        """Tell the listener, if there is one; under the lock."""
+        if self.listener is not None:
+            self.listener(exit)
+
+    def halt(self) -> None:
+        """HLT; under the lock."""
+        self.count("KVM_EXIT_HLT")
+        self.tell(exits.Hlt())
+
+    def shut_down(self) -> None:
+        """A triple fault; under the lock."""
+        self.tell(exits.Shutdown())
+
     def write_port(self, port: int, size: int, value: int) -> None:
         """OUT, when the instruction is done; under the lock."""
         self.count("KVM_EXIT_IO", port)
         self.last = exits.Io(port, size, 1, True, value.to_bytes(size, "little"))
+        self.tell(self.last)
         self._ports.write(port, size, value)
 
     def read_port(self, port: int, size: int) -> int:
         """IN."""
         self.count("KVM_EXIT_IO", port)
-        self.last = exits.Io(port, size, 1, False, b"")
-        return self._dispatch(lambda: self._ports.read(port, size))
+        return self._read(exits.Io(port, size, 1, False, b""), self._ports, port, size)
 
     def read_memory(self, gpa: int, size: int) -> int:
         """A read where no RAM is."""
         self.count("KVM_EXIT_MMIO")
-        self.last = exits.Mmio(gpa, size, False, b"")
-        return self._dispatch(lambda: self._mmio.read(gpa, size))
+        return self._read(exits.Mmio(gpa, size, False, b""), self._mmio, gpa, size)
 
     def write_memory(self, gpa: int, size: int, value: int) -> None:
         """A write where no RAM is."""
-
-        def write() -> int:
-            self._mmio.write(gpa, size, value)
-            return 0
-
         self.count("KVM_EXIT_MMIO")
         self.last = exits.Mmio(gpa, size, True, value.to_bytes(size, "little"))
-        self._dispatch(write)
-
-    def _dispatch(self, do: Callable[[], int]) -> int:
         with self._lock:
-            value = do()
+            self.tell(self.last)
+            self._mmio.write(gpa, size, value)
+        self._look()
+
+    def _read(self, access: exits.Io | exits.Mmio, bus: Bus, address: int, size: int) -> int:
+        self.last = access
+        with self._lock:
+            value = (1 << 8 * size) - 1  # what the guest gets if this raises
+            try:
+                value = bus.read(address, size)
+            finally:
+                if self.listener is not None:
+                    self.listener(replace(access, data=value.to_bytes(size, "little")))
         self._look()
         return value

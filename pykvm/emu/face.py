@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pykvm.bios.registers import Registers
     from pykvm.emu.accesses import Accesses
     from pykvm.emu.engine import Engine
+    from pykvm.emu.outcomes import Outcome
     from pykvm.emu.traps import Traps
     from pykvm.emu.vcpu import EmulatedVcpu
     from pykvm.kvm.runloop import RunLoop
@@ -30,6 +31,8 @@ class EmulatedFace:
         traps: what a debugger has it stop for; None while there is none.
         on_trap: called in its thread, under the machine's lock, where it may have met that; says
             whether the machine shall stop.
+        on_step: called likewise after each instruction, with True, and after an interrupt that came
+            instead, with False, while `traps` has it step and nothing shall stop.
     """
 
     engine: Engine
@@ -37,11 +40,30 @@ class EmulatedFace:
     accesses: Accesses
     traps: Traps | None = None
     on_trap: Callable[[], bool] | None = None
+    on_step: Callable[[bool], None] | None = None
 
     @property
     def is_stepped(self) -> bool:
         """Whether somebody looks at it after each instruction, or may."""
         return self.traps is not None
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether a debugger has it execute one instruction, and no interrupt shall come."""
+        return self.traps is not None and self.traps.steps and self.on_step is None
+
+    def meets_trap(self, outcome: Outcome | None) -> bool:
+        """Whether the machine shall stop, since the emulator has returned; see `Traps.look`."""
+        traps = self.traps  # which a callback may take away
+        if traps is None or not traps.look(outcome):
+            return False
+        shall_stop = False
+        if self.on_step is not None:
+            self.on_step(outcome is not None)
+        else:
+            shall_stop = self.on_trap is None or self.on_trap()
+        traps.go_on()
+        return shall_stop
 
     @property
     def vcpu(self) -> Vcpu:

@@ -57,6 +57,10 @@ class TscClock:
         """How long `ticks` are, in ns."""
         return round(ticks * 1e6 / self.khz)
 
+    def time(self, tsc: int) -> int:
+        """When that was, since `start`, in ns."""
+        return self.ns(tsc - self.start)
+
     def _settle(self) -> None:
         if self._khz:
             return

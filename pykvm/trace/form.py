@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from pykvm.kvm.recorder import Record
     from pykvm.kvm.tsc import TscClock
-    from pykvm.trace.event import Event
+    from pykvm.trace.event import Event, Occurrence
 
-    Devices = Callable[[Record], "str | None"]
+    Devices = Callable[[Occurrence], "str | None"]
     """Tells which device an access is for."""
 
 
@@ -28,28 +27,14 @@ class Format(Protocol):
         """What comes last."""
 
 
-class Timed:
-    """A format that shows when events were, and whose device's; with nothing first and last.
+class Subject(NamedTuple):
+    """What a trace tells of.
 
-    Args:
-        clock: how fast the TSC ticks.
-        zero: the TSC at time 0.
-        device: tells which device an access is for.
+    Attributes:
+        what: its events, all together, in words.
+        clock: how fast the TSC ticks that their times are of, and when time 0 was; None where no
+            event has times.
     """
 
-    def __init__(self, clock: TscClock, zero: int, device: Devices) -> None:
-        self._clock = clock
-        self._zero = zero
-        self._device = device
-
-    def begin(self) -> str:
-        """Nothing."""
-        return ""
-
-    def end(self) -> str:
-        """Nothing."""
-        return ""
-
-    def _time(self, tsc: int) -> int:
-        """Since time 0, in ns."""
-        return self._clock.ns(tsc - self._zero)
+    what: str
+    clock: TscClock | None

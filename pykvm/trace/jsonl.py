@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from pykvm._shim import lib
 from pykvm.kvm.decode import reason_name
 from pykvm.trace import words
-from pykvm.trace.form import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pykvm.trace.event import Event
+    from pykvm.kvm.tsc import TscClock
+    from pykvm.trace.event import Event, Times
+    from pykvm.trace.form import Devices
 
 _ADDRESS_NAMES = {
     lib.KVM_EXIT_IO: "port",
@@ -24,27 +25,46 @@ _ADDRESS_NAMES = {
 }
 
 
-class JsonLines(Timed):
-    """An object a line, each of the same form (docs/trace.md lists the members)."""
+class JsonLines:
+    """An object a line, each of the same form (docs/trace.md lists the members).
+
+    Args:
+        clock: how fast the TSC ticks, and when time 0 was; None where no event has times.
+        device: tells which device an access is for.
+    """
+
+    def __init__(self, clock: TscClock | None, device: Devices) -> None:
+        self._clock = clock
+        self._device = device
+
+    def begin(self) -> str:
+        """Nothing."""
+        return ""
+
+    def end(self) -> str:
+        """Nothing."""
+        return ""
 
     def events(self, events: Iterable[Event]) -> str:
         """Lines."""
         return "".join(f"{json.dumps(self._members(event))}\n" for event in events)
 
     def _members(self, event: Event) -> dict[str, Any]:
-        ns = self._clock.ns
         record = event.record
-        members: dict[str, Any] = {
-            "time_ns": self._time(record.left),
-            "vcpu": record.vcpu,
-            "exit": reason_name(record.reason),
-            "inside_ns": ns(event.inside),
-        }
-        if event.outside is not None:
-            members["outside_ns"] = ns(event.outside)
-        if event.tracing:
-            members["tracing_ns"] = ns(event.tracing)
+        members: dict[str, Any] = {"vcpu": record.vcpu, "exit": reason_name(record.reason)}
+        if self._clock is not None and event.times is not None:
+            members = _time_members(event.times, members, self._clock)
         return members | access_members(event, self._device(record))
+
+
+def _time_members(times: Times, members: dict[str, Any], clock: TscClock) -> dict[str, Any]:
+    """`members` with the times."""
+    members = {"time_ns": clock.time(times.left), **members, "inside_ns": clock.ns(times.inside)}
+    if times.outside is not None:
+        members["outside_ns"] = clock.ns(times.outside)
+    if times.tracing:
+        members["tracing_ns"] = clock.ns(times.tracing)
+    return members
 
 
 def access_members(event: Event, device: str | None) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections import deque
 from heapq import merge
 from typing import TYPE_CHECKING
 
+from pykvm.trace.event import times_of
+
 if TYPE_CHECKING:
     from pykvm.trace.event import Event
 
@@ -29,7 +31,7 @@ class Merger:
 
         Args:
             vcpu: its number.
-            events: with non-descending `record.left`.
+            events: with non-descending `times.left`; a single vCPU's need no times.
             horizon: a TSC before which this vCPU has no more to tell.
         """
         if len(self._waiting) == 1:
@@ -50,11 +52,11 @@ class Merger:
 
     @staticmethod
     def _sorted(runs: list[list[Event]]) -> list[Event]:
-        return list(merge(*runs, key=lambda event: event.record.left))
+        return list(merge(*runs, key=lambda event: times_of(event).left))
 
 
 def _pop_before(waiting: deque[Event], end: int) -> list[Event]:
     popped = []
-    while waiting and waiting[0].record.left < end:
+    while waiting and times_of(waiting[0]).left < end:
         popped.append(waiting.popleft())
     return popped

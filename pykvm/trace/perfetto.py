@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pykvm.kvm.decode import exit_name
 from pykvm.kvm.recorder import INTR
 from pykvm.trace import words
-from pykvm.trace.form import Timed
+from pykvm.trace.event import times_of
 from pykvm.trace.jsonl import access_members
 
 if TYPE_CHECKING:
@@ -26,16 +26,21 @@ PROCESS = 1
 INSIDE = "guest + KVM"
 
 
-class Perfetto(Timed):
+class Perfetto:
     """A track a vCPU, on which slices follow each other: in the guest or the kernel, in C or
     Python, in the tracer.
 
     A slice in KVM_RUN is one: from outside nobody sees when KVM left the guest, nor whether that
     halted meanwhile.
+
+    Args:
+        clock: how fast the TSC ticks, and when time 0 was; each event has times.
+        device: tells which device an access is for.
     """
 
-    def __init__(self, clock: TscClock, zero: int, device: Devices) -> None:
-        super().__init__(clock, zero, device)
+    def __init__(self, clock: TscClock, device: Devices) -> None:
+        self._clock = clock
+        self._device = device
         self._named: set[int] = set()
         self._separator = "\n"
 
@@ -58,22 +63,22 @@ class Perfetto(Timed):
         return "\n]}\n"
 
     def _members(self, event: Event) -> Iterator[dict[str, Any]]:
-        record = event.record
+        record, times = event.record, times_of(event)
         if record.vcpu not in self._named:
             yield from self._name_track(record.vcpu)
-        yield self._slice(record.vcpu, INSIDE, "inside", record.entered, record.left)
+        yield self._slice(record.vcpu, INSIDE, "inside", times.entered, times.left)
         what = words.access(record) if record.size else exit_name(record.reason)
         name = "tick" if record.reason == INTR else f"{words.handler(record)}: {what}"
         args = access_members(event, self._device(record))
-        if event.outside is None:
-            yield self._mark(record.vcpu, name, record.left, args)
+        if times.outside is None:
+            yield self._mark(record.vcpu, name, times.left, args)
             return
-        end = record.left + event.outside
+        end = times.left + times.outside
         category = "c" if record.handled else "python"
-        outside = self._slice(record.vcpu, name, category, record.left, end)
+        outside = self._slice(record.vcpu, name, category, times.left, end)
         yield {**outside, "args": args}
-        if event.tracing:
-            yield self._slice(record.vcpu, "pykvm trace", "trace", end, end + event.tracing)
+        if times.tracing:
+            yield self._slice(record.vcpu, "pykvm trace", "trace", end, end + times.tracing)
 
     def _name_track(self, vcpu: int) -> Iterator[dict[str, Any]]:
         if not self._named:
@@ -87,13 +92,13 @@ class Perfetto(Timed):
 
     def _mark(self, vcpu: int, name: str, at: int, args: dict[str, Any]) -> dict[str, Any]:
         """The exit after which a vCPU was not entered again: nothing says how long it took."""
-        ts = self._time(at) / 1000
+        ts = self._clock.time(at) / 1000
         what = {"name": name, "cat": "end", "ph": "i", "s": "t"}
         return {**what, "ts": ts, "pid": PROCESS, "tid": vcpu, "args": args}
 
     def _slice(self, vcpu: int, name: str, category: str, start: int, end: int) -> dict[str, Any]:
         # both ends are rounded, so that slices that touch do not overlap
-        start_ns, end_ns = self._time(start), self._time(end)
+        start_ns, end_ns = self._clock.time(start), self._clock.time(end)
         return {
             "name": name,
             "cat": category,

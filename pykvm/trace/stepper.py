@@ -10,7 +10,8 @@ from pykvm.debug.stepping import DEBUG, Stepping, linear_pc
 from pykvm.errors import PykvmError
 from pykvm.kvm.recorder import Record
 from pykvm.kvm.state import DebugControl
-from pykvm.trace.event import Event
+from pykvm.trace.event import timed
+from pykvm.trace.registers import changes_between, values_of
 from pykvm.x86 import code_bits, linear_ip
 
 if TYPE_CHECKING:
@@ -20,14 +21,10 @@ if TYPE_CHECKING:
     from pykvm.debug.facilities import Facilities
     from pykvm.kvm.recorder import Recorder
     from pykvm.kvm.registers import Regs
-    from pykvm.trace.locator import Locator
+    from pykvm.trace.event import Event
+    from pykvm.trace.locator import ExitLocator
 
 _HLT: int = lib.KVM_EXIT_HLT
-_NAMES = (
-    *("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"),
-    *(f"r{i}" for i in range(8, 16)),
-    "rflags",
-)
 
 
 class Stepper:
@@ -49,7 +46,7 @@ class Stepper:
         self,
         cpu: KvmCpu,
         recorder: Recorder,
-        locator: Locator,
+        locator: ExitLocator,
         facilities: Facilities,
         *,
         has_apics: bool,
@@ -66,7 +63,7 @@ class Stepper:
         self._stepping = Stepping(cpu, facilities, has_apics=has_apics, arm=self._arm)
         regs, sregs = cpu.vcpu.get_regs(), cpu.vcpu.get_sregs()
         self._width = code_bits(sregs.cs, sregs.efer)
-        self._before = _values(regs)
+        self._before = values_of(regs)
         self._next = locator.at(linear_pc(regs, sregs), self._width)
         self._arm()
         self._stepping.begin(self._enter)
@@ -109,7 +106,7 @@ class Stepper:
         self._stepping.in_access = False
         # the guest has run, and may have written code
         self._locator.forget()
-        events = [Event(record, place=self._locator.find(record)) for record in before]
+        events = [timed(record, place=self._locator.find(record)) for record in before]
         regs = self._cpu.vcpu.get_regs()
         last = self._locator.with_segment(last)
         # of the two kinds of KVM_RUN that complete an instruction only KVM's own is called so
@@ -122,12 +119,12 @@ class Stepper:
 
     def _step(self, record: Record, regs: Regs) -> Event:
         """The event of a step that has led to `record.address`."""
-        now = _values(regs)
-        changes = {name: now[name] for name in _NAMES if now[name] != self._before[name]}
+        now = values_of(regs)
+        changes = changes_between(self._before, now)
         done, self._before = self._next, now
         self._next = self._locator.at(record.address, record.code_width)
         self._width, self._last_left = record.code_width, record.left
-        return Event(record, place=done, changes=changes)
+        return timed(record, place=done, changes=changes)
 
     def _halts(self) -> bool:
         """Do HLT where the host would run over it; whether that is the machine's affair.
@@ -143,10 +140,6 @@ class Stepper:
         record = _record_of_halt(self._cpu.index, self._last_left, behind, self._width)
         self._tell([self._step(record, self._cpu.vcpu.get_regs())])
         return not self._has_apics
-
-
-def _values(regs: Regs) -> dict[str, int]:
-    return {name: getattr(regs, name) for name in _NAMES}
 
 
 def _record_of_halt(vcpu: int, tsc: int, address: int, width: int) -> Record:

@@ -12,8 +12,8 @@ from pykvm.trace.histogram import Histogram
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pykvm.kvm.tsc import TscClock
     from pykvm.trace.event import Event
+    from pykvm.trace.form import Subject
 
 MOST_GROUPS = 4096
 """Groups of a kind that are told apart; the guest could make more than there is memory for."""
@@ -26,10 +26,11 @@ _LINE = "{:>9} {:>6} {:>9} {:>9} {:>9} {:>9}  {}\n"
 _HEAD = "{:>9} {:>6} {:>19} {:>19}\n".format("", "", "guest+KVM/ns", "userspace/ns") + _LINE.format(
     "count", "share", "p50", "p99", "p50", "p99", "{}"
 )
+_COUNT_LINE = "{:>9}  {}\n"
 
 
 class Row(NamedTuple):
-    """One group of exits; times in ns.
+    """One group of exits; times in ns, and all that is of time None where exits have none.
 
     Attributes:
         kind: "exit", "access" or "instruction": what it was grouped by.
@@ -43,17 +44,23 @@ class Row(NamedTuple):
     name: str
     # a tuple's method of that name gives way
     count: int  # type: ignore[assignment]
-    share: float
-    inside_p50: int
-    inside_p99: int
-    outside_p50: int
-    outside_p99: int
+    share: float | None = None
+    inside_p50: int | None = None
+    inside_p99: int | None = None
+    outside_p50: int | None = None
+    outside_p99: int | None = None
+
+    @property
+    def known(self) -> dict[str, object]:
+        """What is not None, by name."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 class _Group:
-    __slots__ = ("inside", "outside")
+    __slots__ = ("count", "inside", "outside")
 
     def __init__(self) -> None:
+        self.count = 0
         self.inside = Histogram()
         self.outside = Histogram()
 
@@ -61,17 +68,22 @@ class _Group:
     def total(self) -> int:
         return self.inside.total + self.outside.total
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """How much it matters: by time if there are times, else by how many exits."""
+        return self.total, self.count
+
 
 class Summary:
     """Takes events and tells, at the end, what they cost together.
 
     Args:
-        clock: how fast the TSC ticks.
+        subject: what they are of.
         as_json: an object a line, instead of tables.
     """
 
-    def __init__(self, clock: TscClock, *, as_json: bool = False) -> None:
-        self._clock = clock
+    def __init__(self, subject: Subject, *, as_json: bool = False) -> None:
+        self._what, self._clock = subject
         self._as_json = as_json
         self._all = _Group()
         self._groups: dict[str, dict[str, _Group]] = {"exit": {}, "access": {}, "instruction": {}}
@@ -94,33 +106,41 @@ class Summary:
     def end(self) -> str:
         """The tables."""
         if self._as_json:
-            return "".join(f"{json.dumps(row._asdict())}\n" for row in self.rows())
-        ns = self._clock.ns
-        text = (
-            f"{self._all.inside.count} returns of KVM_RUN: "
-            f"{ns(self._all.inside.total) / 1e6:.3f} ms in guest and KVM, "
-            f"{ns(self._all.outside.total) / 1e6:.3f} ms in userspace\n"
-        )
+            return "".join(f"{json.dumps(row.known)}\n" for row in self.rows())
         rows = self.rows()
-        for kind in self._groups:
-            mine = [row for row in rows if row.kind == kind]
-            if mine:
-                text += f"\n{_HEAD.format(f'by {kind}')}"
-                text += "".join(map(_line, mine[:SHOWN]))
-            if len(mine) > SHOWN:
-                rest = mine[SHOWN:]
-                share = sum(row.share for row in rest)
-                count = sum(row.count for row in rest)
-                text += f"{count:>9} {share:>6.1%}  {len(rest)} more\n"
-        return f"{text}(TSC at {self._clock.khz / 1000:.3f} MHz by {self._clock.source})\n"
+        tables = "".join(self._table(k, [r for r in rows if r.kind == k]) for k in self._groups)
+        clock, what = self._clock, f"{self._all.count} {self._what}"
+        if clock is None:
+            return f"{what}, without times\n{tables}"
+        return (
+            f"{what}: "
+            f"{clock.ns(self._all.inside.total) / 1e6:.3f} ms in guest and KVM, "
+            f"{clock.ns(self._all.outside.total) / 1e6:.3f} ms in userspace\n"
+            f"{tables}"
+            f"(TSC at {clock.khz / 1000:.3f} MHz by {clock.source})\n"
+        )
 
     def rows(self) -> list[Row]:
         """All groups, of each kind the most expensive first."""
         rows = []
         for kind, groups in self._groups.items():
-            ordered = sorted(groups.items(), key=lambda item: item[1].total, reverse=True)
+            ordered = sorted(groups.items(), key=lambda item: item[1].rank, reverse=True)
             rows += [self._row(kind, name, group) for name, group in ordered]
         return rows
+
+    def _table(self, kind: str, rows: list[Row]) -> str:
+        """The rows of a kind; empty if there are none."""
+        if not rows:
+            return ""
+        line, head = _line, _HEAD.format(f"by {kind}")
+        if self._clock is None:
+            line, head = _count_line, _COUNT_LINE.format("count", f"by {kind}")
+        text = "\n" + head + "".join(map(line, rows[:SHOWN]))
+        if len(rows) > SHOWN:
+            rest = rows[SHOWN:]
+            share = "" if self._clock is None else f"{sum(r.share or 0 for r in rest):.1%}".rjust(7)
+            text += f"{sum(row.count for row in rest):>9}{share}  {len(rest)} more\n"
+        return text
 
     def _group(self, kind: str, name: str) -> _Group:
         groups = self._groups[kind]
@@ -131,12 +151,14 @@ class Summary:
         return groups[name]
 
     def _row(self, kind: str, name: str, group: _Group) -> Row:
+        if self._clock is None:
+            return Row(kind, name, group.count)
         ns = self._clock.ns
         inside, outside = group.inside, group.outside
         return Row(
             kind=kind,
             name=name,
-            count=inside.count,
+            count=group.count,
             share=group.total / self._all.total if self._all.total else 0.0,
             inside_p50=ns(inside.percentile(50)),
             inside_p99=ns(inside.percentile(99)),
@@ -146,9 +168,12 @@ class Summary:
 
 
 def _count(event: Event, group: _Group) -> None:
-    group.inside.add(event.inside)
-    if event.outside is not None:
-        group.outside.add(event.outside)
+    group.count += 1
+    if event.times is None:
+        return
+    group.inside.add(event.times.inside)
+    if event.times.outside is not None:
+        group.outside.add(event.times.outside)
 
 
 def _where(event: Event) -> str:
@@ -167,3 +192,7 @@ def _line(row: Row) -> str:
         row.outside_p99,
         row.name,
     )
+
+
+def _count_line(row: Row) -> str:
+    return _COUNT_LINE.format(row.count, row.name)

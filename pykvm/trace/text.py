@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pykvm.kvm.decode import exit_name
 from pykvm.trace import words
-from pykvm.trace.form import Timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pykvm.kvm.tsc import TscClock
     from pykvm.trace.event import Event
-    from pykvm.trace.form import Devices
+    from pykvm.trace.form import Devices, Subject
 
 
 class Layout(NamedTuple):
@@ -32,6 +30,10 @@ class Layout(NamedTuple):
     def width(self) -> int:
         """Where the instruction begins."""
         return sum(abs(width) + 1 for _, width in self.columns)
+
+    def without(self, names: frozenset[str]) -> Layout:
+        """The same without some columns."""
+        return self._replace(columns=tuple(c for c in self.columns if c[0] not in names))
 
     def line(self, cells: dict[str, str], *, width: int | None) -> str:
         """A line; cut to `width` columns, and each cell to its own, unless that is None."""
@@ -63,7 +65,7 @@ FULL = Layout(
     ),
     {},
 )
-MIDDLE = Layout(tuple(column for column in FULL.columns if column[0] != "device"), {})
+MIDDLE = FULL.without(frozenset(["device"]))
 NARROW = Layout(
     (
         ("time/us", 9),
@@ -76,32 +78,40 @@ NARROW = Layout(
     {"guest+KVM/ns": "KVM/ns"},
 )
 
+TIMES = frozenset(["time/us", "guest+KVM/ns", "user/ns"])
+"""The columns that tell of times."""
+
 INSTRUCTION = 18
 """How much room for the instruction a layout must leave to be chosen."""
 
 
-class TextFormat(Timed):
+class TextFormat:
     """A table, a line an exit.
 
     Args:
-        clock, zero, device: as for `Timed`.
+        subject: what it is of; without a clock there are no columns for times, and a line above the
+            table says so.
+        device: tells which device an access is for.
         width: how many columns there are; columns are left out and lines cut off to fit.  None
             for as many as it takes.
     """
 
-    def __init__(
-        self, clock: TscClock, zero: int, device: Devices, width: int | None = None
-    ) -> None:
-        super().__init__(clock, zero, device)
+    def __init__(self, subject: Subject, device: Devices, width: int | None = None) -> None:
+        self._what, self._clock = subject
+        self._device = device
         self._width = width
-        self._layout = FULL
+        hidden = TIMES if self._clock is None else frozenset[str]()
+        full, middle, narrow = (one.without(hidden) for one in (FULL, MIDDLE, NARROW))
+        self._layout = full
         if width is not None:
-            fitting = (one for one in (FULL, MIDDLE) if one.width + INSTRUCTION <= width)
-            self._layout = next(fitting, NARROW)
+            fitting = (one for one in (full, middle) if one.width + INSTRUCTION <= width)
+            self._layout = next(fitting, narrow)
+        self._is_narrow = self._layout == narrow
 
     def begin(self) -> str:
         """The table's head."""
-        return self._layout.line(self._layout.head, width=self._width)
+        head = self._layout.line(self._layout.head, width=self._width)
+        return head if self._clock is not None else f"({self._what}, without times)\n{head}"
 
     def events(self, events: Iterable[Event]) -> str:
         """Lines."""
@@ -109,11 +119,12 @@ class TextFormat(Timed):
 
     def end(self) -> str:
         """What is below the table: whose word the times are."""
+        if self._clock is None:
+            return ""
         return f"(TSC at {self._clock.khz / 1000:.3f} MHz by {self._clock.source})\n"
 
     def _cells(self, event: Event) -> dict[str, str]:
         record, place = event.record, event.place
-        ns = self._clock.ns
         text = "" if place is None else place.instruction.text
         if place is not None and place.symbol is not None:
             text = f"{text:<24} <{place.symbol}>"
@@ -121,15 +132,22 @@ class TextFormat(Timed):
         if event.changes is not None:
             exit, by = "step", ""
             what = words.registers(event.changes, record.code_width)
-        return {
-            "time/us": f"{self._time(record.left) / 1000:.1f}",
+        return self._times(event) | {
             "cpu": str(record.vcpu),
             "exit": exit,
-            "what": what if what or self._layout is not NARROW else exit,
+            "what": what if what or not self._is_narrow else exit,
             "device": self._device(record) or "",
-            "guest+KVM/ns": str(ns(event.inside)),
-            "user/ns": "" if event.outside is None else str(ns(event.outside)),
             "by": by,
             "address": "" if place is None else f"{place.instruction.address:08x}",
             "instruction": text,
+        }
+
+    def _times(self, event: Event) -> dict[str, str]:
+        times, clock = event.times, self._clock
+        if times is None or clock is None:
+            return {}
+        return {
+            "time/us": f"{clock.time(times.left) / 1000:.1f}",
+            "guest+KVM/ns": str(clock.ns(times.inside)),
+            "user/ns": "" if times.outside is None else str(clock.ns(times.outside)),
         }

@@ -10,8 +10,7 @@ from pykvm.kvm.recorder import HANDLERS, INTR
 
 if TYPE_CHECKING:
     from pykvm.bus import Bus
-    from pykvm.kvm.recorder import Record
-    from pykvm.trace.event import Place
+    from pykvm.trace.event import Occurrence, Place
     from pykvm.trace.form import Devices
 
 _READ = {lib.KVM_EXIT_IO: "in", lib.KVM_EXIT_MMIO: "read", lib.KVM_EXIT_X86_RDMSR: "rdmsr"}
@@ -29,7 +28,7 @@ _VALUE_NAMES = {
 def device_finder(ports: Bus, mmio: Bus) -> Devices:
     """Tells which device an access is for, by what is attached to two buses."""
 
-    def find(record: Record) -> str | None:
+    def find(record: Occurrence) -> str | None:
         if record.reason not in (lib.KVM_EXIT_IO, lib.KVM_EXIT_MMIO):
             return None
         bus = ports if record.reason == lib.KVM_EXIT_IO else mmio
@@ -39,21 +38,21 @@ def device_finder(ports: Bus, mmio: Bus) -> Devices:
     return find
 
 
-def handler(record: Record) -> str:
+def handler(record: Occurrence) -> str:
     """Who answered: "Python", or "C" and how."""
     if not record.handled:
         return "Python"
     return f"C {HANDLERS[record.handled]}" if record.handled < len(HANDLERS) else "C"
 
 
-def target(record: Record) -> str:
+def target(record: Occurrence) -> str:
     """What was accessed, without the value: "out 0x3f8", "read 0xa0004"; else the exit's name."""
     verbs = _WRITTEN if record.is_write else _READ
     verb = verbs.get(record.reason)
     return exit_name(record.reason) if verb is None else f"{verb} {record.address:#x}"
 
 
-def access(record: Record) -> str:
+def access(record: Occurrence) -> str:
     """What was accessed, and what was read or written: "out 0x3f8 = 0x48 'H'"."""
     if record.reason in _READ or record.reason in _WRITTEN:
         text = f"{target(record)} = {record.value:#0{2 + 2 * record.size}x}"
@@ -69,7 +68,7 @@ def access(record: Record) -> str:
     return ""
 
 
-def character(record: Record) -> str:
+def character(record: Occurrence) -> str:
     """What may be meant by a byte that was written: " 'H'"; empty for what is none, or no text."""
     is_text = record.is_write and record.size == 1 and 0x20 <= record.value < 0x7F
     return f" '{record.value:c}'" if is_text else ""

@@ -27,57 +27,71 @@ from tests.cli.conftest import (
 )
 
 FAILURE, USAGE = 125, 2
-HEAD = b"     time/us cpu exit     what "
+HEADS = {
+    "kvm": b"     time/us cpu exit     what ",
+    "emu": b"(exits of an emulated guest, without times)\ncpu exit     what ",
+}
 with_kvm = pytest.mark.needs()
+on_both = pytest.mark.parametrize(
+    "accel",
+    [
+        pytest.param("kvm", marks=pytest.mark.needs()),
+        pytest.param("emu", marks=pytest.mark.emulated),
+    ],
+)
 
 
-@with_kvm
-def test_a_table_on_standard_output(pykvm_command: Pykvm, image: MakeImage) -> None:
-    result = pykvm_command("trace", image(EXIT_5))
+@on_both
+def test_a_table_on_standard_output(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
+    result = pykvm_command("trace", "--accel", accel, image(EXIT_5))
     assert (result.status, result.err) == (5 << 1 | 1, "")
-    head, line, foot = result.out.splitlines()
-    assert head.startswith(HEAD)
-    assert b"out 0xf4 = 0x05" in line
+    assert result.out.startswith(HEADS[accel])
+    lines = result.out.splitlines()
+    assert (lines[-1].startswith(b"(TSC at ")) == (accel == "kvm")
+    (line,) = (line for line in lines if b"out 0xf4 = 0x05" in line)
     assert line.endswith(b"00001002   out 0xf4, al")
-    assert foot.startswith(b"(TSC at ")
 
 
-@with_kvm
-def test_the_guests_output_is_not_in_the_table(pykvm_command: Pykvm, image: MakeImage) -> None:
-    result = pykvm_command("trace", image(PRINT_A))
-    assert result.status == 0
-    assert result.out.startswith(HEAD)
-    assert all(line.startswith((b" ", b"(")) for line in result.out.splitlines())
-
-
-@with_kvm
-def test_the_guests_output_may_go_to_a_file(
-    pykvm_command: Pykvm, image: MakeImage, tmp_path: Path
+@on_both
+def test_the_guests_output_is_not_in_the_table(
+    pykvm_command: Pykvm, image: MakeImage, accel: str
 ) -> None:
-    result = pykvm_command("trace", image(PRINT_A), "--serial", "file:out.txt")
-    assert result.out.startswith(HEAD)
+    result = pykvm_command("trace", "--accel", accel, image(PRINT_A))
+    assert result.status == 0
+    assert result.out.startswith(HEADS[accel])
+    assert not [line for line in result.out.splitlines() if line.startswith(b"A")]
+
+
+@on_both
+def test_the_guests_output_may_go_to_a_file(
+    pykvm_command: Pykvm, image: MakeImage, tmp_path: Path, accel: str
+) -> None:
+    result = pykvm_command("trace", "--accel", accel, image(PRINT_A), "--serial", "file:out.txt")
+    assert result.out.startswith(HEADS[accel])
     assert (tmp_path / "out.txt").read_bytes() == b"A"
 
 
-@with_kvm
+@on_both
 def test_with_a_file_for_the_trace_the_guest_has_standard_output(
-    pykvm_command: Pykvm, image: MakeImage, tmp_path: Path
+    pykvm_command: Pykvm, image: MakeImage, tmp_path: Path, accel: str
 ) -> None:
     (tmp_path / "trace.txt").write_bytes(b"old " * 10_000)
-    result = pykvm_command("trace", image(PRINT_A), "-o", "trace.txt")
+    result = pykvm_command("trace", "--accel", accel, image(PRINT_A), "-o", "trace.txt")
     assert (result.status, result.out, result.err) == (0, b"A", "")
     text = (tmp_path / "trace.txt").read_bytes()
-    assert text.startswith(HEAD)
+    assert text.startswith(HEADS[accel])
     assert b"old" not in text
 
 
-@with_kvm
-def test_json_lines(pykvm_command: Pykvm, image: MakeImage) -> None:
-    result = pykvm_command("trace", image(EXIT_5), "--format", "jsonl")
+@on_both
+def test_json_lines(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
+    result = pykvm_command("trace", "--accel", accel, image(EXIT_5), "--format", "jsonl")
     (line,) = map(json.loads, result.out.splitlines())
     assert line["exit"] == "KVM_EXIT_IO"
     assert (line["port"], line["value"], line["device"]) == ("0xf4", "0x5", "debug exit")
     assert line["instruction"] == "out 0xf4, al"
+    times = {name for name in line if name.endswith("_ns")}
+    assert times == ({"time_ns", "inside_ns"} if accel == "kvm" else set())
 
 
 @with_kvm
@@ -96,53 +110,88 @@ def test_a_summary(pykvm_command: Pykvm, image: MakeImage) -> None:
     assert b"00001005  out dx, al" in result.out
 
 
-@with_kvm
-def test_steps(pykvm_command: Pykvm, image: MakeImage) -> None:
-    result = pykvm_command("trace", image(PRINT_A), "--step", "--only", "step")
-    lines = result.out.decode().splitlines()[1:-1]
-    assert "step     edx=3f8" in lines[0]
-    assert lines[0].endswith("mov dx, 0x3f8")
-    assert "step     eax=41" in lines[1]
+@pytest.mark.emulated
+def test_a_summary_without_times(pykvm_command: Pykvm, image: MakeImage) -> None:
+    command = "trace", "--accel", "emu", image(PRINT_A_FOR_EVER), "--summary", "--limit", "20"
+    result = pykvm_command(*command)
+    assert result.status == 0
+    assert result.out.startswith(b"20 exits of an emulated guest, without times\n")
+    assert b"       20  00001005  out dx, al" in result.out
 
 
-@with_kvm
-def test_only_some_ports(pykvm_command: Pykvm, image: MakeImage) -> None:
+@pytest.mark.emulated
+def test_an_emulated_guest_has_no_timeline(pykvm_command: Pykvm, image: MakeImage) -> None:
+    result = pykvm_command("trace", "--accel", "emu", image(PRINT_A), "--format", "perfetto")
+    assert (result.status, result.out) == (FAILURE, b"")
+    assert result.complaint.startswith("a timeline is made of times, and exits of an emulated ")
+
+
+@pytest.mark.emulated
+def test_without_kvm_the_guest_is_traced_emulated(pykvm_command: Pykvm, image: MakeImage) -> None:
+    result = pykvm_command("trace", image(PRINT_A), lacks=["no-kvm"])
+    assert result.status == 0
+    assert result.out.startswith(HEADS["emu"])
+    assert result.complaint.startswith("emulating the guest, slowly: ")
+
+
+@on_both
+def test_steps(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
+    result = pykvm_command("trace", "--accel", accel, image(PRINT_A), "--step", "--only", "step")
+    first, second = (line for line in result.out.decode().splitlines() if "step     e" in line)
+    assert "step     edx=3f8" in first
+    assert first.endswith("mov dx, 0x3f8")
+    assert "step     eax=41" in second
+
+
+@on_both
+def test_only_some_ports(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
     result = pykvm_command(
-        "trace", image(EXIT_5), "--port", "0x3f8-0x3ff", "--port", "0x60", "--format", "jsonl"
+        "trace",
+        "--accel",
+        accel,
+        image(EXIT_5),
+        "--port",
+        "0x3f8-0x3ff",
+        "--port",
+        "0x60",
+        "--format",
+        "jsonl",
     )
     assert (result.status, result.out) == (5 << 1 | 1, b"")
 
 
-@with_kvm
-def test_a_limit_ends_the_run(pykvm_command: Pykvm, image: MakeImage) -> None:
-    result = pykvm_command("trace", image(PRINT_A_FOR_EVER), "--limit", "3", "--format", "jsonl")
+@on_both
+def test_a_limit_ends_the_run(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
+    result = pykvm_command(
+        "trace", "--accel", accel, image(PRINT_A_FOR_EVER), "--limit", "3", "--format", "jsonl"
+    )
     assert (result.status, result.err) == (0, "")
     assert len(result.out.splitlines()) == 3
 
 
-@with_kvm
-def test_lines_come_while_the_guest_runs(start: Start, image: MakeImage) -> None:
+@on_both
+def test_lines_come_while_the_guest_runs(start: Start, image: MakeImage, accel: str) -> None:
     code = (*PRINT_A[:3], *SPIN)
-    child = start("trace", image(code), "--timeout", "60")
+    child = start("trace", "--accel", accel, image(code), "--timeout", "60")
     read_some(child.stdout, b"out dx, al\n")
     child.terminate()
     assert finish(child).status == 143
 
 
-@with_kvm
-def test_statuses_are_those_of_run(pykvm_command: Pykvm, image: MakeImage) -> None:
-    assert pykvm_command("trace", image(SPIN), "--timeout", "0.1").status == 124
-    crash = pykvm_command("trace", image(CRASH), "--mode", "protected")
+@on_both
+def test_statuses_are_those_of_run(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
+    assert pykvm_command("trace", "--accel", accel, image(SPIN), "--timeout", "0.1").status == 124
+    crash = pykvm_command("trace", "--accel", accel, image(CRASH), "--mode", "protected")
     assert crash.status == 126
     assert crash.err.startswith("pykvm: the guest crashed: ")
-    assert crash.out.startswith(HEAD)
+    assert crash.out.startswith(HEADS[accel])
 
 
-@with_kvm
+@on_both
 def test_a_full_disk_ends_the_trace_but_not_the_guest(
-    pykvm_command: Pykvm, image: MakeImage
+    pykvm_command: Pykvm, image: MakeImage, accel: str
 ) -> None:
-    result = pykvm_command("trace", image(PRINT_A), "-o", "/dev/full")
+    result = pykvm_command("trace", "--accel", accel, image(PRINT_A), "-o", "/dev/full")
     assert (result.status, result.out) == (FAILURE, b"A")
     full = os.strerror(errno.ENOSPC)
     assert (
@@ -151,11 +200,13 @@ def test_a_full_disk_ends_the_trace_but_not_the_guest(
     )
 
 
-@with_kvm
+@on_both
 @pytest.mark.parametrize("form", ["text", "jsonl"])
-def test_a_reader_that_has_seen_enough(start: Start, image: MakeImage, form: str) -> None:
+def test_a_reader_that_has_seen_enough(
+    start: Start, image: MakeImage, form: str, accel: str
+) -> None:
     """As `head`: the guest would run for ever, and nobody would see anything of it."""
-    child = start("trace", image(PRINT_A_FOR_EVER), "--format", form)
+    child = start("trace", "--accel", accel, image(PRINT_A_FOR_EVER), "--format", form)
     read_some(child.stdout, b"out dx, al")
     assert child.stdout is not None
     child.stdout.close()
@@ -164,21 +215,23 @@ def test_a_reader_that_has_seen_enough(start: Start, image: MakeImage, form: str
     assert (result.status, result.err) == (FAILURE, "")
 
 
-@with_kvm
-def test_a_reader_that_was_never_there(pykvm_command: Pykvm, image: MakeImage) -> None:
+@on_both
+def test_a_reader_that_was_never_there(pykvm_command: Pykvm, image: MakeImage, accel: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    result = pykvm_command("trace", image(PRINT_A_FOR_EVER), stdout=writer)
+    result = pykvm_command("trace", "--accel", accel, image(PRINT_A_FOR_EVER), stdout=writer)
     os.close(writer)
     assert (result.status, result.err) == (FAILURE, "")
 
 
-@with_kvm
+@on_both
 @pytest.mark.parametrize("columns", [80, 120])
-def test_a_terminal_is_not_overrun(start: Start, image: MakeImage, columns: int) -> None:
+def test_a_terminal_is_not_overrun(
+    start: Start, image: MakeImage, columns: int, accel: str
+) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
-    child = start("trace", image(PRINT_A), stdout=theirs)
+    child = start("trace", "--accel", accel, image(PRINT_A), stdout=theirs)
     os.close(theirs)
     shown = b""
     with suppress(OSError):  # EIO is its end
@@ -191,11 +244,13 @@ def test_a_terminal_is_not_overrun(start: Start, image: MakeImage, columns: int)
     assert any(line.endswith("out dx, al") for line in lines)
 
 
-@with_kvm
+@on_both
 def test_a_closed_pipe_ends_the_trace_but_not_the_guest(
-    start: Start, image: MakeImage, tmp_path: Path
+    start: Start, image: MakeImage, tmp_path: Path, accel: str
 ) -> None:
-    child = start("trace", image(PRINT_A_FOR_EVER), "--serial", "file:out", "--timeout", "2")
+    child = start(
+        "trace", "--accel", accel, image(PRINT_A_FOR_EVER), "--serial", "file:out", "--timeout", "2"
+    )
     read_some(child.stdout, b"out dx, al\n")
     assert child.stdout is not None
     child.stdout.close()

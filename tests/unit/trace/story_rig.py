@@ -8,6 +8,7 @@ from pykvm.debug.disasm import Instruction, disassemble
 from pykvm.kvm.decode import REASONS
 from pykvm.kvm.journal import Call
 from pykvm.kvm.recorder import Record
+from pykvm.trace.event import Occurrence
 from pykvm.trace.story import Story, Totals, Turn, add_up, fold, tell_setup, to_draw
 from pykvm.trace.turns import tell_turns
 from tests.unit.trace import by_hand
@@ -59,7 +60,7 @@ def instruction(code: str, address: int = 0x1000, bits: int = 16) -> Instruction
     return disassemble(bytes.fromhex(code), address, bits)[0]
 
 
-def device(of: Record) -> str | None:
+def device(of: Occurrence) -> str | None:
     """The devices of this machine."""
     return "UART" if of.reason == IO and of.address == 0x3F8 else None
 

@@ -10,14 +10,24 @@ from pykvm._shim import lib
 from pykvm.kvm.decode import exit_name
 from pykvm.kvm.recorder import INTR
 from pykvm.trace import words
-from pykvm.trace.event import Event
+from pykvm.trace.event import Event, timed
 from pykvm.trace.jsonl import JsonLines
 from pykvm.trace.text import TextFormat
-from tests.unit.trace.by_hand import CLOCK, event, no_device, record, uart
+from tests.unit.trace.by_hand import (
+    CLOCK,
+    EMULATED,
+    ON_KVM,
+    RatedClock,
+    event,
+    no_device,
+    record,
+    uart,
+    untimed,
+)
 
 
 def line(of: Event) -> str:
-    return TextFormat(CLOCK, 0, uart).events([of])
+    return TextFormat(ON_KVM, uart).events([of])
 
 
 def test_a_line_of_the_table() -> None:
@@ -27,7 +37,7 @@ def test_a_line_of_the_table() -> None:
     ]
 
 
-HEAD = TextFormat(CLOCK, 0, uart).begin()
+HEAD = TextFormat(ON_KVM, uart).begin()
 
 
 def test_columns_stand_below_their_heads() -> None:
@@ -40,7 +50,7 @@ def test_columns_stand_below_their_heads() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 133, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    form = TextFormat(CLOCK, 0, uart, width)
+    form = TextFormat(ON_KVM, uart, width)
     wide = event(reason=lib.KVM_EXIT_MMIO, address=1 << 40, size=8, value=1 << 63, left=1 << 40)
     step = event(reason=lib.KVM_EXIT_DEBUG)._replace(changes=dict.fromkeys(("rax", "rbx"), 1 << 63))
     lines = (form.begin() + form.events([event(), wide, step])).splitlines()
@@ -50,7 +60,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 def test_columns_stand_below_their_heads_in_a_narrow_table() -> None:
-    form = TextFormat(CLOCK, 0, uart, 80)
+    form = TextFormat(ON_KVM, uart, 80)
     head, shown = form.begin(), form.events([event()])
     assert shown.index("out 0x3f8") == head.index("what")
     assert shown.index("out dx, al") == head.index("instruction")
@@ -59,13 +69,11 @@ def test_columns_stand_below_their_heads_in_a_narrow_table() -> None:
 
 def test_an_exit_that_accesses_nothing_has_its_name_in_a_narrow_table() -> None:
     halt = event(reason=lib.KVM_EXIT_HLT, size=0, count=0)
-    assert " HLT " in TextFormat(CLOCK, 0, uart, 80).events([halt])
+    assert " HLT " in TextFormat(ON_KVM, uart, 80).events([halt])
 
 
 def test_each_event_is_one_line() -> None:
-    text = TextFormat(CLOCK, 0, no_device).events(
-        [event(), event(outside=None)._replace(place=None)]
-    )
+    text = TextFormat(ON_KVM, no_device).events([event(), event(outside=None)._replace(place=None)])
     assert text.count("\n") == 2
     assert text.endswith("\n")
 
@@ -76,11 +84,11 @@ def test_a_step_shows_what_it_changed() -> None:
 
 
 def test_the_table_says_whose_time_it_is() -> None:
-    assert TextFormat(CLOCK, 0, uart).end() == "(TSC at 1000.000 MHz by KVM_GET_TSC_KHZ)\n"
+    assert TextFormat(ON_KVM, uart).end() == "(TSC at 1000.000 MHz by KVM_GET_TSC_KHZ)\n"
 
 
 def test_a_json_line() -> None:
-    text = JsonLines(CLOCK, 500, uart).events([event(tracing=7)])
+    text = JsonLines(RatedClock(1e6, start=500), uart).events([event(tracing=7)])
     assert json.loads(text) == {
         "time_ns": 2000,
         "vcpu": 0,
@@ -102,14 +110,44 @@ def test_a_json_line() -> None:
 
 
 def test_a_json_line_says_nothing_of_what_is_not_known() -> None:
-    last = Event(record(reason=INTR, size=0, value=0, count=0, rip=0, handled=0))
-    assert json.loads(JsonLines(CLOCK, 0, no_device).events([last])) == {
+    last = timed(record(reason=INTR, size=0, value=0, count=0, rip=0, handled=0))
+    assert json.loads(JsonLines(CLOCK, no_device).events([last])) == {
         "time_ns": 2500,
         "vcpu": 0,
         "exit": "KVM_EXIT_INTR",
         "inside_ns": 1500,
         "by": "Python",
     }
+
+
+def test_without_times_there_are_no_columns_for_them() -> None:
+    form = TextFormat(EMULATED, uart)
+    preface, head = form.begin().splitlines()
+    assert preface == "(exits of an emulated guest, without times)"
+    shown = form.events([untimed()])
+    assert head.split() == ["cpu", "exit", "what", "device", "by", "address", "instruction"]
+    for name, cell in (("what", "out 0x3f8"), ("device", "UART"), ("by", "C posted")):
+        assert shown.index(cell) == head.index(name)
+    assert form.end() == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_a_table_without_times_has_room_for_more(width: int) -> None:
+    form = TextFormat(EMULATED, uart, width)
+    lines = (form.begin() + form.events([untimed()])).splitlines()
+    assert max(map(len, lines)) <= width
+    assert ("C posted" in lines[-1], "UART" in lines[-1]) == (width >= 100, width >= 100)
+
+
+def test_a_json_line_without_times() -> None:
+    members = json.loads(JsonLines(None, uart).events([untimed()]))
+    timed_members = json.loads(JsonLines(CLOCK, uart).events([event()]))
+    assert timed_members.items() - members.items() == {
+        ("time_ns", 2500),
+        ("inside_ns", 1500),
+        ("outside_ns", 300),
+    }
+    assert members.keys() <= timed_members.keys()
 
 
 def test_words_of_accesses() -> None:

@@ -6,17 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pykvm.trace import merger
-from pykvm.trace.event import Event
+from pykvm.trace.event import Event, timed, times_of
 from pykvm.trace.merger import Merger
 from tests.unit.trace.by_hand import record
 
 
 def at(vcpu: int, *times: int) -> list[Event]:
-    return [Event(record(vcpu=vcpu, left=time)) for time in times]
+    return [timed(record(vcpu=vcpu, left=time)) for time in times]
 
 
 def times(events: list[Event]) -> list[int]:
-    return [event.record.left for event in events]
+    return [times_of(event).left for event in events]
 
 
 def test_one_vcpu_never_waits() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pykvm.trace.event import Event, Pairing
+from pykvm.trace.event import Event, Pairing, timed
 from pykvm.trace.perfetto import INSIDE, Perfetto
 from tests.unit.trace.by_hand import CLOCK, RatedClock, event, no_device, record, uart
 
 
 def timeline(*batches: list[Event], zero: int = 0) -> list[dict[str, Any]]:
     """What a viewer reads."""
-    form = Perfetto(CLOCK, zero, no_device)
+    form = Perfetto(RatedClock(1e6, start=zero), no_device)
     text = form.begin() + "".join(map(form.events, batches)) + form.end()
     told = json.loads(text)
     assert told["displayTimeUnit"] == "ns"
@@ -63,7 +63,7 @@ def test_the_last_exit_is_a_mark() -> None:
 
 
 def test_slices_say_what_was_accessed() -> None:
-    form = Perfetto(CLOCK, 0, uart)
+    form = Perfetto(CLOCK, uart)
     told = json.loads(form.begin() + form.events([event()]) + form.end())["traceEvents"]
     args = next(e["args"] for e in told if e.get("cat") == "c")
     assert (args["device"], args["port"], args["instruction"]) == ("UART", "0x3f8", "out dx, al")
@@ -83,7 +83,7 @@ def test_slices_of_a_track_follow_each_other(
 ) -> None:
     """At any rate of the TSC: whatever is rounded, none reaches into the next."""
 
-    form = Perfetto(RatedClock(khz), 0, no_device)
+    form = Perfetto(RatedClock(khz), no_device)
     clocks = [1000, 1000]
     pairings = [Pairing(), Pairing()]
     text = form.begin()
@@ -91,7 +91,7 @@ def test_slices_of_a_track_follow_each_other(
         entered = clocks[vcpu] + outside + paused
         clocks[vcpu] = entered + inside
         done = pairings[vcpu].add(
-            Event(record(vcpu=vcpu, entered=entered, left=clocks[vcpu], paused=paused))
+            timed(record(vcpu=vcpu, entered=entered, left=clocks[vcpu], paused=paused))
         )
         text += form.events([] if done is None else [done])
     told = json.loads(text + form.end())["traceEvents"]
