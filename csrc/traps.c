@@ -8,6 +8,9 @@
 #define UC_MEM_WRITE 17 /* of enum uc_mem_type */
 #define MOST_SEEN    (sizeof(((struct shim_traps *)0)->seen) / sizeof(struct shim_seen))
 
+#define NOWHERE (~(uint64_t)0)
+
+typedef int read_register(void *engine, int id, void *value);
 typedef int stop(void *engine);
 
 static int is_breakpoint(const struct shim_traps *traps, uint64_t address)
@@ -27,12 +30,45 @@ static int is_breakpoint(const struct shim_traps *traps, uint64_t address)
 	return 0;
 }
 
+static uint64_t value_of(void *engine, const struct shim_traps *traps, int32_t id)
+{
+	uint64_t value = 0;
+
+	((read_register *)traps->read_register)(engine, id, &value);
+	return value;
+}
+
+/*
+ * Whether the instruction that began last begins again, with nothing done.  One that stores into
+ * its own block of translated code does: Unicorn throws the block away and translates it alone.
+ * What else comes back to its own address changes RCX or RSP (REP, LOOP, CALL), or nothing at all
+ * (a jump), and can as well be done twice.
+ */
+static int begins_again(void *engine, struct shim_traps *traps, uint64_t address)
+{
+	uint64_t count = value_of(engine, traps, traps->count_id);
+	uint64_t stack = value_of(engine, traps, traps->stack_id);
+
+	if (address == traps->begun && count == traps->count && stack == traps->stack) {
+		traps->begun = NOWHERE; /* once only */
+		return 1;
+	}
+	traps->begun = address;
+	traps->count = count;
+	traps->stack = stack;
+	return 0;
+}
+
 /* Unicorn calls it once more for each iteration of a repeated string instruction. */
 void shim_trap_instruction(void *engine, uint64_t address, uint32_t size, void *opaque)
 {
 	struct shim_traps *traps = opaque;
 
 	(void)size;
+	if (traps->is_followed && begins_again(engine, traps, address)) {
+		traps->seen_count = 0;
+		return;
+	}
 	if (traps->seen_count)
 		traps->met = SHIM_TRAP_ACCESS;
 	else if (!traps->left)

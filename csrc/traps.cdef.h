@@ -23,7 +23,12 @@ struct shim_traps {
 	uint64_t watched[64]; /* a bit for each byte of a page: is it watched, in whatever page? */
 	struct shim_seen seen[16];
 	uint32_t seen_count;
-	void *stop; /* uc_emu_stop */
+	uint32_t is_followed; /* whether it matters that an instruction is begun again, undone */
+	uint64_t begun; /* the linear address of the one that began last; ~0: none, or again */
+	uint64_t count, stack;      /* RCX and RSP then */
+	int32_t count_id, stack_id; /* Unicorn's numbers of these */
+	void *read_register;        /* uc_reg_read */
+	void *stop;                 /* uc_emu_stop */
 };
 
 void shim_trap_instruction(void *engine, uint64_t address, uint32_t size, void *traps);

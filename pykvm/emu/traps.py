@@ -60,8 +60,11 @@ class Traps:
 
     def _use(self, engine: Engine) -> None:
         from unicorn import unicorn_const as const
+        from unicorn import x86_const as x86
 
         self._engine = engine
+        self._traps.count_id, self._traps.stack_id = x86.UC_X86_REG_RCX, x86.UC_X86_REG_RSP
+        self._traps.read_register = address_of("uc_reg_read")
         self._traps.stop = address_of("uc_emu_stop")
         self._code, self._memory = const.UC_HOOK_CODE, const.UC_HOOK_MEM_READ
         self._memory |= const.UC_HOOK_MEM_WRITE
@@ -95,6 +98,7 @@ class Traps:
             words[place // _BITS] |= 1 << place % _BITS
         traps.watched = words
         self.steps = step
+        traps.is_followed = bool(watched or step)
         self.go_on()
         traps.left = 1 if step else ANY_NUMBER
         self.is_step_done = False
@@ -151,5 +155,6 @@ class Traps:
 
     def go_on(self) -> None:
         """It was nothing: look for the next."""
+        self._traps.begun = ANY_NUMBER
         self._traps.met = lib.SHIM_NO_TRAP
         self._traps.seen_count = 0
