@@ -6,13 +6,15 @@ from contextlib import suppress
 
 import pytest
 
-from pykvm import GuestCrash, Machine, Mode
+from pykvm import GuestCrash, Machine, Mode, StopReason
 from pykvm._shim import lib
 from pykvm.devices.sinks import NullSink
 from pykvm.kvm.decode import exit_name
+from pykvm.memory import Gpa
 from pykvm.trace.event import Event
 from pykvm.trace.selection import Selection
 from pykvm.trace.tracer import Tracer
+from tests.emu.test_debugging import HANDLER, TICKING, TIMER_VECTOR
 from tests.support.tracing import Keeper, bundled
 
 pytestmark = pytest.mark.emulated
@@ -89,6 +91,23 @@ def test_an_instruction_that_fails_is_a_step() -> None:
     (event,) = events_of(bytes.fromhex("0f 0b"), steps=True, limit=1)
     assert told([event]) == [("DEBUG", "ud2")]
     assert event.changes == {"rsp": 0x1000 - 6}
+
+
+def test_hlt_is_an_exit_and_a_step() -> None:
+    assert told(events_of(b"\xf4", steps=True)) == [("HLT", "hlt"), ("DEBUG", "hlt")]
+
+
+def test_interrupts_come_between_steps() -> None:
+    """Also where the guest never waits for one: a trace holds none back."""
+    keeper = Keeper()
+    with Machine("64K", irqchip="user", accel="emu") as machine:
+        machine.load(TICKING + b"\x90\xeb\xfd", load_address=LOAD)  # nop; jmp to it
+        machine.memory.write(Gpa(4 * TIMER_VECTOR), HANDLER.to_bytes(4, "little"))
+        machine.memory.write(Gpa(HANDLER), bytes.fromhex("e6 f4"))  # out 0xf4, al
+        tracer = Tracer(machine, keeper, NullSink(), selection=Selection(), steps=True)
+        assert machine.run(timeout=60).reason is StopReason.DEBUG_EXIT
+        tracer.finish()
+    assert told(keeper.kept)[-2:] == [("IO", "out 0xf4, al"), ("DEBUG", "out 0xf4, al")]
 
 
 def test_an_interrupt_is_no_step() -> None:
