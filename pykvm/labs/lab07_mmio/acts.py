@@ -40,7 +40,7 @@ def told(act: Act) -> str:
         case (_, int(offset), int(size)):
             return f"read {nbytes(size)} at {place(offset)}"
         case (_, int(offset), int(size), int(value)):
-            return f"write {value:#0{2 * size + 2}x} at {place(offset)}"
+            return f"write {value:#0{2 * size + 2}x} ({nbytes(size)}) at {place(offset)}"
     return "look at front()"
 
 

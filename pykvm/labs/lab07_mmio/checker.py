@@ -107,6 +107,8 @@ def fills(work: Work) -> None:
             *(random.randrange(columns - left) + 1, random.randrange(rows - top) + 1),
         )
     acts += fill(random, 3, 4, 0, 5) + fill(random, 3, 4, 5, 0) + fill(random, 5, 6, 1, 1)
+    black = shown(write(FILL, 0xFFFF_FF00))
+    acts += [*fill(random, 1, 2, columns - 2, rows - 3), *black, *black]
     perform(work, columns, rows, [*acts, read(FILL), read(FAULTS)])
 
 
@@ -154,7 +156,11 @@ def has_widths(work: Work) -> None:
 
 
 def refused(random: Random, end: int) -> list[Act]:
-    """One of each kind of access that a canvas refuses; the picture ends at offset `end`."""
+    """One of each kind of access that a canvas refuses, wholly or in part.
+
+    Args:
+        end: the offset behind the last pixel.
+    """
     unknown = random.randrange(FAULTS + 4, PIXELS, 4)
     value = random.getrandbits(32)
     behind = random.randrange(end, LENGTH - 8)
@@ -164,6 +170,9 @@ def refused(random: Random, end: int) -> list[Act]:
         *(write(FILL, value, 1), write(FLIP, value, 2), write(ORIGIN + 2, value)),
         *(read(behind, random.choice((1, 2, 4))), write(behind, value, random.choice((1, 2, 4)))),
         *(read(end - 1, 2), write(end - 1, value, 2), read(end - 3, 4), write(end - 1, value, 4)),
+        # of 8 bytes: one half is refused, or both; FAULTS is read first, then what is behind it
+        *(read(FAULTS, 8), write(FLIP, value, 8), write(ID, value, 8), read(ORIGIN + 2, 8)),
+        *(write(EXTENT + 1, value, 8), read(unknown - 4, 8)),
     ]
 
 
@@ -233,6 +242,11 @@ def canvas_size(random: Random) -> tuple[int, int]:
     return random.randrange(40, 100), random.randrange(40, 80)
 
 
+def wide_size(random: Random) -> tuple[int, int]:
+    """The same, with more columns than a byte can say."""
+    return random.randrange(257, 400), random.randrange(40, 50)
+
+
 @step("the driver leaves alone what is no canvas", look="README.md, section 7", needs=("machine",))
 def leaves_alone(work: Work) -> None:
     identities = [0xFFFF_FFFF, MAGIC ^ 1 << work.random.randrange(32)]
@@ -250,7 +264,7 @@ def leaves_alone(work: Work) -> None:
     needs=("machine",),
 )
 def draws(work: Work) -> None:
-    sizes = [canvas_size(work.random) for _ in range(2)]
+    sizes = [canvas_size(work.random), wide_size(work.random)]
     image, seed = work.assemble(DRIVER), work.random.getrandbits(32)
     results = work.scenario(draw, image, sizes, seed)
     for (columns, rows), result in zip(sizes, results, strict=True):

@@ -125,7 +125,7 @@ def main(image: str = "", size: str = "64x48", accesses: str = "") -> None:
     """What the command line says."""
     wide, _, high = size.partition("x")
     columns, rows = (int(text) if text.isdecimal() else 0 for text in (wide, high))
-    if not 0 < columns * rows <= LENGTH - PIXELS:
+    if not 0 < columns * rows <= LENGTH - PIXELS or max(columns, rows) > 0xFFFF:
         sys.exit(f"easel: {size}: a size is COLUMNSxROWS, at most 65536 pixels in all")
     canvas = Canvas(columns, rows)
     if image:
@@ -140,6 +140,8 @@ def main(image: str = "", size: str = "64x48", accesses: str = "") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 4:
+        sys.exit("python easel.py [IMAGE [COLUMNSxROWS [accesses]]]")
     try:
         main(*sys.argv[1:])
     except (PykvmError, OSError) as error:
