@@ -210,5 +210,5 @@ def hold_ops(work: Work, ram: dict[int, bytes], script: Ops) -> None:
 def op_told(op: Op) -> str:
     """An op in words."""
     name = NAMES.get(op[1], f"offset {op[1]}")
-    size = "" if op[2] == 4 else f" ({op[2]} bytes)"
+    size = "" if op[2] == 4 else " (1 byte)" if op[2] == 1 else f" ({op[2]} bytes)"
     return f"read {name}{size}" if op[0] == "read" else f"write {op[3]:#x} to {name}{size}"

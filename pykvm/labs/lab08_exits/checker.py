@@ -182,6 +182,7 @@ def prints_batches(work: Work) -> None:
     ops.read(ADDRESS, at).read(LENGTH, some).write(DOORBELL, 0, text[:some])
     ops.ring(at, LARGEST, OK, text).ring(at + 5, 3, OK, text[5:8])
     ops.write(LENGTH, 1).write(DOORBELL, 9, text[5:6])
+    ops.write(LENGTH, 4).write(ADDRESS, at + 9).write(DOORBELL, 0, text[9:13])
     hold_ops(work, {at: text}, ops)
 
 
@@ -195,7 +196,8 @@ def refuses(work: Work) -> None:
     ops.ring(0xFFFF_FFFF, 2, NO_MEMORY).ring(0xFFFF_F000, LARGEST, NO_MEMORY)
     ops.ring(0x1000, LARGEST + 1, TOO_LONG).ring(0x1000, 0xFFFF_FFFF, TOO_LONG)
     ops.ring(0xFFFF_FFFF, 0xFFFF_FFFF, TOO_LONG).ring(0x1000, 0, OK)
-    ops.write(ADDRESS, last).write(LENGTH, 8)
+    ops.ring(wild, 16, NO_MEMORY).write(ADDRESS, last).write(LENGTH, 8).read(DOORBELL, NO_MEMORY)
+    ops.write(DOORBELL, 1, text[:8])
     for offset, size in ((ADDRESS, 1), (LENGTH, 2), (LENGTH + 2, 2), (ADDRESS + 1, 4)):
         ops.write(offset, 0x7F, size=size)
     ops.write(DOORBELL, 1, size=1).write(DOORBELL, 1, size=2).write(DOORBELL + 1, 1, size=1)
@@ -217,7 +219,8 @@ def some_text(random: Random, length: int) -> Text:
 )
 def drives(work: Work) -> None:
     image = work.assemble(DRIVER)
-    lengths = (1, LARGEST, LARGEST + work.random.randrange(1, 500), 0)
+    some = work.random.randrange(1, 500)
+    lengths = (1, LARGEST, LARGEST + some, 0x1_0000 + some, 0)
     jobs = [(some_text(work.random, length), MANY) for length in lengths]
     jobs.append((some_text(work.random, 5 * LARGEST), 2))
     for (text, rings), plain in zip(jobs, work.scenario(drive_all, image, jobs), strict=False):

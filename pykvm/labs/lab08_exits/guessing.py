@@ -196,9 +196,15 @@ def hold_against(work: Work, cases: list[Case]) -> None:
     found = work.scenario(look_at_all, [(steps, host) for steps, host, _ in cases])
     for (steps, host, about), (predicted, measured) in zip(cases, found, strict=True):
         if predicted != measured:
-            kept = {key: host[key] for key in ("devices", "coalesced", "eventfds") if host[key]}
-            where = f"ram {host['ram']:#x}" + "".join(f", {key} {kept[key]}" for key in kept)
             raise Wrong(
-                f"exits() of {written(steps)} ({where}) gave {predicted!r}, this host takes "
+                f"exits() of {written(steps)} ({told(host)}) gave {predicted!r}, this host takes "
                 f"{measured} ({about})"
             )
+
+
+def told(host: Host) -> str:
+    """A host in words, ports in hexadecimal as in its guests."""
+    words = [f"ram {host['ram']:#x}", *(f"device {port:#x}" for port in host["devices"])]
+    for key in ("coalesced", "eventfds"):
+        words += [f"{key} ({at:#x}, {size})" for at, size in host[key]]
+    return ", ".join(words)

@@ -7,6 +7,7 @@ python count.py batch           lets driver.bin (`pykvm lab asm`) print one on t
 import sys
 from pathlib import Path
 
+from pykvm.errors import PykvmError
 from pykvm.labs.lab08_exits.batching import BASE, HOW_MUCH, PORTS, RESULT, WHERE
 from pykvm.labs.lab08_exits.printing import Counted, polling_guest, run_printer
 from pykvm.machine import Machine
@@ -55,4 +56,7 @@ if __name__ == "__main__":
     what = {"printer": count_printer, "batch": count_batch}.get(" ".join(sys.argv[1:]))
     if what is None:
         sys.exit("python count.py printer|batch")
-    what()
+    try:
+        what()
+    except (PykvmError, OSError) as error:
+        sys.exit(f"count: {error}")
