@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from random import Random
 from typing import Any
@@ -26,7 +27,18 @@ Texts = list[tuple[int, int]]
 
 def run_each(student: Student, image: bytes, texts: Texts) -> list[tuple[Any, ...]]:
     """Each text on a console of its own, and a wire that takes all."""
-    return [tuple(Stage(student).run(image, length, seed)) for length, seed in texts]
+    return until_one_hangs(Stage(student).run(image, length, seed) for length, seed in texts)
+
+
+def until_one_hangs(guests: Iterable[Seen]) -> list[tuple[Any, ...]]:
+    """What became of each, as plain values, up to the first that did not halt in time: there is
+    no time for another one, and one is enough to tell of."""
+    found = []
+    for seen in guests:
+        found.append(tuple(seen))
+        if seen.end == "timeout":
+            break
+    return found
 
 
 def some_texts(work: Work, *lengths: int) -> Texts:
@@ -65,7 +77,7 @@ def blame(seen: Seen, length: int, seed: int, how: str = "") -> None:
 def bring(work: Work, texts: Texts) -> list[tuple[Seen, int, int]]:
     """What came of each text: that, its length and its seed."""
     found = work.scenario(run_each, work.assemble(DRIVER), texts, seconds=SECONDS)
-    return [(Seen(*values), *one) for values, one in zip(found, texts, strict=True)]
+    return [(Seen(*values), *one) for values, one in zip(found, texts, strict=False)]
 
 
 @step("brings a short text out", look="README.md, sections 1 to 3", needs=("machine",))
@@ -95,18 +107,20 @@ def wraps(work: Work) -> None:
 
 def run_slow(student: Student, image: bytes, texts: Texts) -> list[tuple[Any, ...]]:
     """On a wire that has room for some bytes, or none, with each access to a port anew."""
-    seen = []
-    for length, seed in texts:
-        random = Random(seed)
-        room = [0]
-        stage = Stage(student, partial(take, room))
+    return until_one_hangs(run_slowly(student, image, *each) for each in texts)
 
-        def before(_: Access, random: Random = random, room: list[int] = room) -> None:
-            room[0] = random.choice((0, 1, random.randrange(40), random.randrange(400)))
 
-        stage.tap.before = before
-        seen.append(tuple(stage.run(image, length, seed)))
-    return seen
+def run_slowly(student: Student, image: bytes, length: int, seed: int) -> Seen:
+    """One text on such a wire."""
+    random = Random(seed)
+    room = [0]
+    stage = Stage(student, partial(take, room))
+
+    def before(_: Access) -> None:
+        room[0] = random.choice((0, 1, random.randrange(40), random.randrange(400)))
+
+    stage.tap.before = before
+    return stage.run(image, length, seed)
 
 
 def take(room: list[int], offered: int) -> int:
@@ -120,7 +134,7 @@ def take(room: list[int], offered: int) -> int:
 def waits(work: Work) -> None:
     texts = some_texts(work, 9, work.random.randrange(1500, 2500))
     found = work.scenario(run_slow, work.assemble(DRIVER), texts, seconds=SECONDS)
-    for values, (length, seed) in zip(found, texts, strict=True):
+    for values, (length, seed) in zip(found, texts, strict=False):
         blame(Seen(*values), length, seed, " by a slow wire")
 
 
@@ -131,7 +145,7 @@ def run_again(student: Student, image: bytes, texts: Texts, cut: int) -> list[tu
     (length, seed), *others = texts
     stage.run(image, length, seed, max_exits=12)
     room[0] = 1 << 20
-    return [tuple(stage.run(image, length, seed)) for length, seed in others]
+    return until_one_hangs(stage.run(image, length, seed) for length, seed in others)
 
 
 @step("begins anew with each guest", look="README.md, section 7", after=waits)
@@ -140,7 +154,7 @@ def starts_over(work: Work) -> None:
     cut = work.random.randrange(100, 200)
     found = work.scenario(run_again, work.assemble(DRIVER), texts, cut, seconds=SECONDS)
     how = " after another guest had used the same Console"
-    for values, (length, seed) in zip(found, texts[1:], strict=True):
+    for values, (length, seed) in zip(found, texts[1:], strict=False):
         blame(Seen(*values), length, seed, how)
 
 

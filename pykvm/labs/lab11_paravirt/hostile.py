@@ -16,6 +16,7 @@ from pykvm.bus import PORT_SPACE, Bus
 from pykvm.labs.lab11_paravirt.stage import (
     BASE,
     FILE,
+    FREE,
     MASK,
     PORTS,
     RAM,
@@ -72,21 +73,24 @@ def words_of(fetched: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return list(words)
 
 
-def record(student: Student, image: bytes, seed: int) -> list[Moment]:
-    """A good run, or its beginning."""
+def record(student: Student, image: bytes, seed: int) -> tuple[list[Moment], int]:
+    """A good run, or its beginning; and where the memory ends that the device fetched from."""
     random = Random(seed)
     stage = Stage(student, lambda offered: min(offered, random.randrange(50, 700)))
     moments: list[Moment] = []
+    end = 0
 
     def before(access: Access) -> None:
         moments.append(Moment(access, stage.ram.memory.read(0, RAM), []))
 
     def after() -> None:
+        nonlocal end
+        end = max([end, *(address + length for address, length in stage.ram.fetched)])
         moments[-1].words.extend(words_of(stage.ram.fetched))
 
     stage.tap.before, stage.tap.after = before, after
     stage.run(image, LENGTH, seed, max_exits=RECORDED)
-    return moments
+    return moments, end
 
 
 class Hostile:
@@ -95,14 +99,17 @@ class Hostile:
     Args:
         student: whose console it is.
         moments: a good run.
+        end: where the memory ends that the device fetched from in it.
         random: chooses.
     """
 
-    def __init__(self, student: Student, moments: list[Moment], random: Random) -> None:
+    def __init__(self, student: Student, moments: list[Moment], end: int, random: Random) -> None:
         from pykvm.memory import GuestMemory
 
         self._make = student.get(FILE, "Console")
         self._moments = moments
+        self._end = end
+        self._moved: tuple[int, int] | None = None
         self._random = random
         self._ram = Ram(GuestMemory(RAM))
         self._accesses: list[str] = []
@@ -139,10 +146,12 @@ class Hostile:
         bus = Bus("port", PORT_SPACE)
         bus.attach(BASE, PORTS, tap)
         self._accesses = []
+        self._moved = None
         self._ram.before_touch = self._race if how == "race" else _nothing
         for moment in self._moments[: self._random.randrange(len(self._moments)) + 1]:
             self._ram.memory.write(0, moment.ram)
             access = self._other(moment.access) if how == "ports" else moment.access
+            self._move(moment.ram)
             self._tell(access)
             if how == "memory":
                 self._poke(moment.words, "before")
@@ -152,12 +161,28 @@ class Hostile:
         choice = self._random.randrange(8)
         if choice < 3:
             return access
+        if choice == 3 and access.size == 4 and FREE <= access.value < self._end:
+            return access._replace(value=self._edge(access.value))
         value = self.number(access.value)
         if choice < 6:
             return access._replace(value=value & ((1 << 8 * access.size) - 1))
         size = self._random.choice((1, 2, 4))
         offset = self._random.randrange(PORTS - size + 1)
         return Access(self._random.random() < 0.8, offset, size, value & ((1 << 8 * size) - 1))
+
+    def _edge(self, address: int) -> int:
+        """Where what is at that address would end a few bytes behind RAM, or just before."""
+        place = RAM - (self._end - address) + self._random.randrange(-4, 12)
+        self._moved = address, place
+        return place
+
+    def _move(self, ram: bytes) -> None:
+        """Have there what is there in a good run, as far as RAM goes: else a device finds nothing
+        to do, and does not come to the end."""
+        if self._moved is not None:
+            address, place = self._moved
+            if place < RAM:
+                self._ram.memory.write(place, ram[address : min(self._end, address + RAM - place)])
 
     def _poke(self, words: list[tuple[int, int]], when: str) -> None:
         """Put hostile numbers into words, before or after the device has read them."""
@@ -214,9 +239,9 @@ def _nothing() -> None:
 
 def attack(student: Student, image: bytes, ways: tuple[str, ...], seed: int, rounds: int) -> int:
     """Play a good run many times in each of some ways; returns how many port accesses it has."""
-    moments = record(student, image, seed)
+    moments, end = record(student, image, seed)
     if moments:
-        hostile = Hostile(student, moments, Random(seed))
+        hostile = Hostile(student, moments, end, Random(seed))
         for how in ways:
             hostile.play_often(how, rounds)
     return len(moments)

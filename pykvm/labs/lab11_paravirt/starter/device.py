@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pykvm.bus import Device
+from pykvm.errors import GuestCrash, ImageError
 from pykvm.memory import GuestMemory
 
 BASE, PORTS = 0xC00, 16
@@ -42,7 +43,6 @@ class Console(Device):
 
 def try_it(image: Path, length: int) -> None:
     """Run the guest, and tell what came out and what it cost."""
-    from pykvm.errors import GuestCrash
     from pykvm.machine import Machine
     from pykvm.x86 import Mode
 
@@ -70,4 +70,9 @@ def try_it(image: Path, length: int) -> None:
 
 
 if __name__ == "__main__":
-    try_it(Path(sys.argv[1]), int(sys.argv[2]))
+    if len(sys.argv) != 3 or not sys.argv[2].isdecimal():
+        sys.exit("python device.py IMAGE LENGTH")
+    try:
+        try_it(Path(sys.argv[1]), int(sys.argv[2]))
+    except ImageError as error:  # `pykvm lab asm` makes it
+        sys.exit(f"device: {error}")
