@@ -39,7 +39,7 @@ class Work:
         emulated: whether machines are emulated here, as there is no /dev/kvm.
 
     Attributes:
-        folder, lab, scratch: as given.
+        folder, lab, scratch, emulated: as given.
         random: where a checker takes its random guests from; each step starts it anew.
         printed: what the student's code has printed in this step.
     """
@@ -52,6 +52,7 @@ class Work:
         self.scratch = scratch
         self.random = random.Random(seed)
         self.printed = ""
+        self.emulated = emulated
         self._more_memory = EMULATOR_MEMORY if emulated else 0
 
     def call(

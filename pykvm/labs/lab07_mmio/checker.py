@@ -27,6 +27,9 @@ from pykvm.labs.work import Work
 DRIVER = "draw.s"
 WIDTHS = (1, 2, 4, 8)
 MOST_ACCESSES = 200
+UNALIGNED = (
+    ".  (This guest is emulated: so comes a store of 8 bytes, too, that is not at a multiple of 8)"
+)
 PATIENCE = 3
 """Seconds for all fills of a hostile guest: clipped they take milliseconds."""
 
@@ -273,7 +276,11 @@ def draws(work: Work) -> None:
         if found.end != "halted":
             raise Wrong(f"{where} the driver does not halt: {found.end}; FLIPs: {found.flips}")
         if found.refused:
-            raise Wrong(f"{where} the driver does what no canvas takes: {found.refused}")
+            bytewise = work.emulated and "a write of 1 byte" in found.refused
+            raise Wrong(
+                f"{where} the driver does what no canvas takes: {found.refused}"
+                f"{UNALIGNED if bytewise else ''}"
+            )
         expect(found.flips, 1, f"{where}: how often the driver writes FLIP")
         wrong = difference(found.picture, picture(columns, rows), columns)
         if wrong:
