@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from pykvm.cpu.stop import StopReason
 from pykvm.debug.symbols import read_symbols
 from pykvm.devices.sinks import NullSink
 from pykvm.layout import DEFAULT_RAM
@@ -56,7 +57,9 @@ def lines_of(guest: Guest, accel: str) -> list[tuple[object, ...]]:
         load(machine, guest)
         symbols = read_symbols(guest.path)
         tracer = Tracer(machine, lines, NullSink(), selection=Selection(), symbols=symbols)
-        machine.run(timeout=60)
+        assert machine.send(guest.input) == len(guest.input)
+        stop = machine.run(timeout=guest.timeout)
+        assert stop.reason is not StopReason.TIMEOUT
         tracer.finish()
     return lines.kept
 
