@@ -48,7 +48,7 @@ class Engine:
         self._handlers = handlers
         self._timed = timed
         self.inside_ns = 0
-        self._roms: list[tuple[int, bytes]] = []  # address in this process, content
+        self._roms: dict[int, tuple[int, bytes]] = {}  # by gpa: address in this process, content
         self._spoilt = False
         self._outcome: Out | Raised | Called | None = None
         self._exception: BaseException | None = None
@@ -97,11 +97,12 @@ class Engine:
         rights = const.UC_PROT_ALL if writable else const.UC_PROT_READ | const.UC_PROT_EXEC
         self._uc.mem_map_ptr(gpa, size, rights, address)
         if not writable:
-            self._roms.append((address, ctypes.string_at(address, size)))
+            self._roms[gpa] = address, ctypes.string_at(address, size)
 
     def unmap(self, gpa: int, size: int) -> None:
-        """Take away what was mapped, RAM or I/O."""
+        """Take away what was mapped: RAM, ROM or I/O."""
         self._uc.mem_unmap(gpa, size)
+        self._roms.pop(gpa, None)  # its memory may go, too
         self.forget_code()
 
     def map_io(self, gpa: int, end: int) -> None:
@@ -266,7 +267,7 @@ class Engine:
         return True
 
     def _restore_roms(self) -> None:
-        for address, content in self._roms:
+        for address, content in self._roms.values():
             ctypes.memmove(address, content, len(content))
         self._spoilt = False
         self.forget_code()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,20 @@ def test_firmware_cannot_change_itself_and_goes_with_the_next_image(accel: str) 
             assert machine.run(timeout=10).reason is StopReason.HALTED
         with pytest.raises(ImageError):
             machine.boot_firmware(bytes(100))
+
+
+def test_of_firmware_that_was_replaced_before_it_ran_nothing_is_left(accel: str) -> None:
+    """What a guest writes to ROM is put right behind it: in the one that is there, only."""
+    code = bytes.fromhex(
+        "2e c6 06 00 00 4c"  # mov byte ptr cs:[0], 0x4c
+        "f4"  # hlt
+    )
+    image = bytearray(64 * KIB)
+    image[-16 : -16 + len(code)] = code
+    with Machine(2 * MIB, accel=accel) as machine:
+        machine.boot_firmware(bytes(192 * KIB) + image)
+        machine.boot_firmware(bytes(image))
+        with mmap.mmap(-1, 192 * KIB) as others:  # where the first one was, perhaps
+            others[:] = b"\x55" * len(others)
+            assert machine.run(timeout=10).reason is StopReason.HALTED
+            assert others[:] == b"\x55" * len(others)
