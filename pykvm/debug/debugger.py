@@ -176,18 +176,9 @@ class Debugger:
         if event is not None:
             return event
         self._target.begin()
-        for traced in chosen:
-            here = traced.point_here()
-            if here is not None or (len(chosen) > 1 and traced.has_stood_still):
-                event = self._step_over(traced, here, deadline)
-                if event is not None:
-                    return event
-                if traced.index in step:
-                    return Event("step", traced.index, address=traced.pc)
-                traced.note_point()
-                if traced.hit is not None:
-                    return self._must_tell([traced], ())
-        event = self._run(chosen, step, (), deadline)
+        event = self._step_over_points(chosen, step, deadline)
+        if event is None and not any(traced.hit for traced in chosen):
+            event = self._run(chosen, step, (), deadline)
         return event if event is not None else self._must_tell(chosen, step)
 
     def _choose(self, step: Collection[int], only: Collection[int] | None) -> list[TargetCpu]:
@@ -225,10 +216,38 @@ class Debugger:
         assert event is not None, "a run without an event of its own leaves a hit"
         return event
 
+    def _step_over_points(
+        self, chosen: Sequence[TargetCpu], step: Collection[int], deadline: float | None
+    ) -> Event | None:
+        """Take who cannot run with the others an instruction further; all, if one meets something.
+
+        Else who meets something at each instruction would keep the others where they are.
+
+        Returns:
+            what happened instead, or None.
+        """
+        rest = []
+        for traced in chosen:
+            here = traced.point_here()
+            if here is None and not (len(chosen) > 1 and traced.has_stood_still):
+                rest.append(traced)
+                continue
+            event = self._step_over(traced, here, deadline, is_step=traced.index in step)
+            if event is not None:
+                return event
+        for traced in rest if any(traced.hit for traced in chosen) else ():
+            if traced.is_runnable:
+                event = self._step_over(traced, None, deadline, is_step=traced.index in step)
+                if event is not None:
+                    return event
+        return None
+
     def _step_over(
-        self, traced: TargetCpu, point: Point | None, deadline: float | None
+        self, traced: TargetCpu, point: Point | None, deadline: float | None, *, is_step: bool
     ) -> Event | None:
         """Execute the next instruction, with no other processor that could miss a breakpoint there.
+
+        What it has met, also behind it, is left as its `hit`; so is the step, if it is asked for.
 
         Returns:
             what happened instead, or None.
@@ -243,11 +262,13 @@ class Debugger:
                 return event
             assert traced.hit is not None
             if traced.hit.kind != "step":
-                return self._must_tell([traced], ())
-            traced.hit = None
+                return None
             # each iteration is a step, yet the breakpoint is the instruction's
             if not repeats or traced.pc != start:
                 break
+        if not is_step:
+            traced.hit = None
+            traced.note_point()
         return None
 
     def _breakpoints_at(self, address: int) -> list[Point]:

@@ -103,9 +103,14 @@ class EmuTargetCpu:
         vcpu = self._cpu.vcpu
         return linear_pc(vcpu.get_regs(), vcpu.get_sregs())
 
+    @property
+    def is_runnable(self) -> bool:
+        """Whether it does not halt."""
+        return self._cpu.vcpu.get_mp_state() is MpState.RUNNABLE
+
     def point_here(self) -> Point | None:
         """The breakpoint at the instruction that it is about to execute."""
-        if not self._target.points or self._cpu.vcpu.get_mp_state() is not MpState.RUNNABLE:
+        if not self._target.points or not self.is_runnable:
             return None
         return self._target.breakpoint_at(self.pc)
 

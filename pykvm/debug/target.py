@@ -43,6 +43,10 @@ class TargetCpu(Protocol):
         """The linear address of its next instruction."""
 
     @property
+    def is_runnable(self) -> bool:
+        """Whether it neither halts nor waits to be started."""
+
+    @property
     def has_stood_still(self) -> bool:
         """Whether it could have gone on when it last ran, but is where it was."""
 

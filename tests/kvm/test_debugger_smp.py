@@ -81,6 +81,20 @@ def test_the_one_that_meets_its_point_first_does_not_keep_the_other_away(kind: s
         assert min(told[0], told[1]) >= 20  # three instructions a round, and each call does one
 
 
+@pytest.mark.parametrize("loops", [(FIRST, SECOND), (FIRST,), (SECOND,)])
+def test_points_at_all_instructions_of_one_do_not_keep_the_other_away(
+    loops: tuple[int, ...],
+) -> None:
+    with two() as debugger:
+        for loop in loops:
+            for instruction in (0, NOP, NOP + 1):
+                insert(debugger, "software", loop + instruction)
+        before = counts(debugger)
+        told = Counter(debugger.resume(timeout=PATIENCE).processor for _ in range(60))
+        assert len(told) == len(loops)
+        assert all(now - then >= 9 for now, then in zip(counts(debugger), before, strict=True))
+
+
 def test_a_step_leaves_the_other_one_alone() -> None:
     with two() as debugger:
         before = counts(debugger)
