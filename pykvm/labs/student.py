@@ -1,7 +1,7 @@
 """The process in which a student's code runs: a copy of the judge's, made by `Work`.
 
-It limits itself, does what it is to do, and says what came of it on the message pipe, behind a
-token that the student's code has no reason to look for.
+It limits itself, does what it is to do, and says what came of it on the message pipe, between two
+tokens that the student's code has no reason to look for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Job(NamedTuple):
     """What is to be done.
 
     Attributes:
-        token: what the answer stands behind.
+        token: what the answer stands between.
         scenario: called with a `Student` and `args`.
         args: plain values.
         folder: the student's.
@@ -179,7 +179,7 @@ def _words(error: BaseException, folder: Path) -> str:
 
 
 def _say(pipe: int, token: str, answer: tuple[str, ...]) -> None:
-    rest = memoryview(f"\n{token}{answer!r}".encode(errors="backslashreplace"))
+    rest = memoryview(f"{token}{answer!r}{token}".encode(errors="backslashreplace"))
     try:
         while rest:
             rest = rest[os.write(pipe, rest) :]

@@ -147,18 +147,31 @@ class Work:
         ended = child.run(start, seconds=seconds)
         child.sweep()
         self.printed += ended.printed
-        _, found, said = ended.message.rpartition(f"\n{token}".encode())
-        if not found or ended.trouble:
+        _, *said = ended.message.rsplit(token.encode(), 2)
+        if len(said) < 2 or ended.trouble:
             raise Wrong(f"{what} {_end_of(ended)}")
-        kind, *rest = literal_eval(said.decode())
-        if kind == "wrong":
-            raise Wrong(*rest)
-        if kind == "raised":
-            raise Wrong(f"{what} raised {rest[0]}")
-        try:
-            return literal_eval(rest[0])
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            raise Wrong(f"{what} returned {rest[0][:200]}, which is no plain value") from None
+        match _literal(said[0].decode(errors="replace")):
+            case ("wrong", str(why), str(look)):
+                raise Wrong(why, look)
+            case ("raised", str(words)):
+                raise Wrong(f"{what} raised {words}")
+            case ("returned", str(words)):
+                value = _literal(words)
+                if value is not _NO_LITERAL:
+                    return value
+                raise Wrong(f"{what} returned {words[:200]}, which is no plain value")
+        raise Wrong(f"{what} {_end_of(ended)}")
+
+
+_NO_LITERAL = object()
+
+
+def _literal(words: str) -> Any:
+    """The plain value, if they are one; whoever wrote them may mean ill."""
+    try:
+        return literal_eval(words)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return _NO_LITERAL
 
 
 def _end_of(ended: child.Ended) -> str:
@@ -173,4 +186,4 @@ def _end_of(ended: child.Ended) -> str:
         return f"died of {signal.Signals(-ended.status).name}: look at pointers and memory limits"
     if ended.status:
         return f"ended its process with status {ended.status}"
-    return "ended its process instead of returning, or closed descriptors that are not its own"
+    return "ended its process instead of returning, or used descriptors that are not its own"

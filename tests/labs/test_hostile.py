@@ -64,8 +64,10 @@ def test_bytes_of_any_kind_are_bytes(work: Work, kind: str) -> None:
         ("os._exit(0)", "ended its process instead of returning"),
         ("os._exit(7)", "ended its process with status 7"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "died of SIGSEGV"),
-        ("os.closerange(0, 256)\nreturn 1", "closed descriptors"),
+        ("os.closerange(0, 256)\nreturn 1", "used descriptors"),
         ("return object()", "which is no plain value"),
+        ("class X:\n  def __repr__(s): return '{[]: 1}'\nreturn X()", "which is no plain value"),
+        ("from pykvm.labs.steps import Wrong\nraise Wrong(object())", "ended its process"),
         ("return 'x' * 10**7", "characters long"),
         ("class E(Exception):\n  def __str__(s): raise E\nraise E", "E (code.py"),
         ("raise ValueError('x' * 10**7)", "ValueError: xxx"),
@@ -143,6 +145,17 @@ def test_what_it_prints_or_sends_is_no_answer(work: Work) -> None:
         "return 2",
     )
     assert call(work, "\n".join(lines)) == 2
+
+
+def test_what_follows_its_answer_is_no_part_of_it(work: Work) -> None:
+    body = "w = os.write\nos.write = lambda fd, b: w(fd, bytes(b) + b'\\xff)')\nreturn 2"
+    assert call(work, body) == 2
+
+
+def test_who_spoils_its_answer_has_none(work: Work) -> None:
+    spoilt = "bytes(b).replace(b'returned', b'\\xffeturned')"
+    body = f"w = os.write\nos.write = lambda fd, b: w(fd, {spoilt})\nreturn 2"
+    assert "used descriptors that are not its own" in refused(work, body)
 
 
 def test_its_files_do_not_stand_in_for_pythons(work: Work) -> None:
