@@ -201,9 +201,11 @@ def kill_all(process: Process) -> None:
 def kill_tree(pid: int) -> None:
     """Kill a child, its process group, and whatever it started that can still be found."""
     with suppress(psutil.Error):
-        for descendant in psutil.Process(pid).children(recursive=True):
+        child = psutil.Process(pid)
+        # itself, too: it may not have come to lead a group
+        for process in (*child.children(recursive=True), child):
             with suppress(psutil.Error):
-                descendant.kill()
+                process.kill()
     with suppress(ProcessLookupError, PermissionError):
         # the group's number stays taken as long as it has a member or the child is not waited for
         os.killpg(pid, signal.SIGKILL)

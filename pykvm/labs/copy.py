@@ -78,7 +78,7 @@ def _become(
         # whoever replaced Python's streams, as test runners do, replaced them for the parent
         sys.stdin = os.fdopen(0, closefd=False)
         sys.stdout = os.fdopen(1, "w", closefd=False)
-        sys.stderr = os.fdopen(2, "w", 1, closefd=False)
+        sys.stderr = os.fdopen(2, "w", 1, errors="backslashreplace", closefd=False)
         function(pipe)
         status = 0
     except BaseException:

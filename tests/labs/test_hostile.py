@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -97,12 +98,29 @@ def test_what_does_not_end_is_ended(work: Work, body: str) -> None:
     assert not psutil.Process().children(recursive=True)
 
 
+def test_it_is_ended_before_it_leads_a_session(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    survived = work.scratch / "survived"
+
+    def slow() -> None:
+        time.sleep(10)
+        survived.touch()
+
+    monkeypatch.setattr(os, "setsid", slow)
+    assert "took longer than 0.2 s" in refused(work, "return 1", seconds=0.2)
+    assert not survived.exists()
+
+
 def test_what_it_printed_is_kept_at_both_ends(work: Work) -> None:
     call(work, "print('first'); print('x' * 10**7); print('last')")
     assert work.printed.startswith("first\n")
     assert work.printed.endswith("last\n")
     assert "bytes more" in work.printed
     assert len(work.printed) < 7000
+
+
+def test_anything_can_be_printed_on_standard_error(work: Work) -> None:
+    call(work, r"print('\udcff', file=sys.stderr)")
+    assert work.printed == "\\udcff\n"
 
 
 def test_a_forked_copy_does_not_answer_for_it(work: Work) -> None:
