@@ -21,6 +21,9 @@ from pykvm.labs.verdict import FAILED, NOT_TRIED, Outcome, Verdict
 
 SEEDS = 1 << 32
 
+LONGEST_LINE = 1 << 20
+"""Bytes; longer than any that the judge writes."""
+
 
 def check(
     folder: Path,
@@ -45,9 +48,10 @@ def check(
         on_step: called with each outcome as it comes.
 
     Raises:
-        LabError: the checker itself failed, which is a mistake of the course.
+        LabError: the checker itself failed, which is a mistake of the course, or of a student
+            who went for it.
     """
-    hearing = _Hearing(on_step)
+    hearing = _Hearing(lab, on_step)
     seed = secrets.randbelow(SEEDS) if seed is None else seed
     limit = lab.seconds if seconds is None else seconds
     begin = time.monotonic()
@@ -91,7 +95,8 @@ def _start_judge(words: tuple[str, ...], pipe: int) -> child.Process:
 class _Hearing:
     """What the judge has said so far."""
 
-    def __init__(self, on_step: Callable[[Outcome], None] | None) -> None:
+    def __init__(self, lab: Lab, on_step: Callable[[Outcome], None] | None) -> None:
+        self._lab = lab
         self._on_step = on_step
         self._rest = b""
         self._titles: list[tuple[str, str]] = []
@@ -101,8 +106,14 @@ class _Hearing:
 
     def hear(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._take(json.loads(line))
+        try:
+            for line in (*lines, *([self._rest] if len(self._rest) > LONGEST_LINE else [])):
+                self._take(json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            raise LabError(
+                f"the checker of lab {self._lab.number} said what it never says: did the student's "
+                "code write to its descriptors?"
+            ) from None
 
     def _take(self, line: dict[str, Any]) -> None:
         if "step" in line:

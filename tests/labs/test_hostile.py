@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pykvm.errors import LabError
 from pykvm.labs.catalogue import find_lab
 from pykvm.labs.checking import check
 from pykvm.labs.steps import Wrong
@@ -234,3 +235,18 @@ def test_a_check_that_takes_too_long_has_a_verdict(tmp_path: Path) -> None:
     left = [p for p in psutil.process_iter(["cmdline"]) if mine & set(p.info["cmdline"] or ())]
     # who was killed may still be on its way out
     assert not psutil.wait_procs(left, timeout=10)[1]
+
+
+@pytest.mark.parametrize("garbage", [b"x\n", b"5\n", b'{"step": {}}\n', b"[" * (1 << 21)])
+def test_who_writes_to_the_judges_pipe_has_no_verdict_but_an_error(
+    tmp_path: Path, garbage: bytes
+) -> None:
+    """Nothing but their permissions keeps it from that; whoever grades others goes on."""
+    code = """
+import os, sys
+with open(f"/proc/{os.getppid()}/fd/{sys.argv[1]}", "wb", 0) as file:
+    file.write(GARBAGE)
+"""
+    (tmp_path / "vm.py").write_text(f"GARBAGE = {garbage!r}\n{code}", encoding="utf-8")
+    with pytest.raises(LabError, match="said what it never says"):
+        check(tmp_path, find_lab(1))
