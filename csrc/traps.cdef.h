@@ -21,7 +21,7 @@ struct shim_traps {
 	uint32_t breakpoint_count;
 	uint32_t met;         /* enum shim_trap */
 	uint64_t watched[64]; /* a bit for each byte of a page: is it watched, in whatever page? */
-	struct shim_seen seen[16];
+	struct shim_seen seen[128]; /* FXSAVE makes 55 */
 	uint32_t seen_count;
 	uint32_t is_followed; /* whether it matters that an instruction is begun again, undone */
 	uint64_t begun; /* the linear address of the one that began last; ~0: none, or again */

@@ -91,6 +91,19 @@ def test_a_watchpoint_is_linear_and_met_behind_a_page_s_end() -> None:
         assert debugger.resume(timeout=PATIENCE).kind == "ended"
 
 
+def test_the_last_access_of_an_instruction_with_many_is_seen() -> None:
+    code = bytes.fromhex(
+        "0f ae 04 25 00 50 00 00"  # fxsave [0x5000]
+        "f4"  # hlt
+    )
+    with debugged(code, Mode.LONG) as debugger:
+        for offset in range(0, 400, 8):  # the same places in another page
+            debugger.insert(Point("write", 0x6000 + offset, 8))
+        last = Point("write", 0x5000 + 160 + 16 * 15 + 8, 8)  # the upper half of XMM15
+        debugger.insert(last)
+        assert debugger.resume(timeout=PATIENCE) == hit(last, LOAD + 8)
+
+
 def test_no_interrupt_comes_in_a_step_and_one_does_when_it_goes_on() -> None:
     with debugged(TICKING + b"\x90\xeb\xfd") as debugger:  # nop; jmp to it
         memory, cpu = debugger.machine.memory, debugger.cpus[0]
