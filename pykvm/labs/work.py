@@ -25,7 +25,8 @@ from pykvm.labs.toolchain import AssemblyError, assemble
 SECONDS = 10.0
 MEMORY = 1 << 30
 EMULATOR_MEMORY = 3 << 29
-"""How much more a process may have that emulates: Unicorn sets 1 GiB aside for translated code."""
+"""How much more a process may have that emulates: for Unicorn's library, and what it sets aside for
+each processor's code (`pykvm.emu.hooks.CODE_BUFFER`)."""
 
 
 class Work:
