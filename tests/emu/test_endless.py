@@ -61,3 +61,16 @@ def test_a_deadline_ends_a_string_instruction(code: str) -> None:
             mode=Mode.PROTECTED,
         )
         assert machine.run(timeout=0.05).reason is StopReason.TIMEOUT
+
+
+def test_a_timer_that_is_always_due_lets_the_guest_go_on() -> None:
+    code = bytes.fromhex(
+        "b0 34 e6 43"  # channel 0: mode 2, both bytes
+        "b0 02 e6 40 b0 00 e6 40"  # every 2 ticks
+        "b0 11 e6 20 b0 08 e6 21 b0 04 e6 21 b0 01 e6 21"  # the first PIC: vectors from 8
+        "b0 fe e6 21"  # only the timer
+        "90 f4"  # nop; hlt, with IF = 0
+    )
+    with Machine("64K", accel="emu") as machine:
+        machine.load(code)
+        assert machine.run(timeout=10).reason is StopReason.HALTED
