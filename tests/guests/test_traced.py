@@ -22,6 +22,7 @@ from pykvm.trace.selection import Selection
 from pykvm.trace.tracer import Tracer
 from tests.support.bundled import load
 
+PATIENCE = 120  # seconds: the emulator itself is emulated in make test-svm
 FOLDER = find_folder()
 assert FOLDER is not None
 GUESTS = load_manifest(FOLDER)
@@ -58,7 +59,7 @@ def lines_of(guest: Guest, accel: str) -> list[tuple[object, ...]]:
         symbols = read_symbols(guest.path)
         tracer = Tracer(machine, lines, NullSink(), selection=Selection(), symbols=symbols)
         assert machine.send(guest.input) == len(guest.input)
-        stop = machine.run(timeout=guest.timeout)
+        stop = machine.run(timeout=PATIENCE)
         assert stop.reason is not StopReason.TIMEOUT
         tracer.finish()
     return lines.kept
