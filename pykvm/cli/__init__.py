@@ -57,13 +57,14 @@ def _run(words: list[str]) -> int:
 
 
 def _dispatch(words: list[str]) -> int:
+    import importlib
+
     from pykvm.cli.parser import make_parser
 
     if not words or words[0] not in COMMANDS:
         _top_level(words)
         return 0
-    # `importlib` is itself an import, and takes `warnings` with it
-    command = __import__(f"pykvm.cli.{words[0]}", fromlist=["main"])
+    command = importlib.import_module(f"pykvm.cli.{words[0]}")
     parser = make_parser(f"pykvm {words[0]}", command.__doc__ or "")
     command.add_arguments(parser)
     status: int = command.main(parser.parse_args(words[1:]))
