@@ -22,9 +22,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pykvm._shim import lib
 from pykvm.cpu.stop import Stop, StopReason
 from pykvm.cpu.ticks import TICK_NS
+from pykvm.kvm.runloop import ACCESSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +39,6 @@ SHORTEST_LOOK_NS = 200_000
 gets somewhere.  KVM's own has the same limit (kvm.ko, min_timer_period_us)."""
 
 NS = 1_000_000_000
-
-_UNFINISHED = frozenset(
-    (lib.KVM_EXIT_IO, lib.KVM_EXIT_MMIO, lib.KVM_EXIT_X86_RDMSR, lib.KVM_EXIT_X86_WRMSR)
-)
-"""Exits in the middle of an instruction."""
 
 
 class Bell:
@@ -169,7 +164,7 @@ class Injector:
     def _inject(self) -> None:
         page, intr = self._vcpu.page, self._isa.intr
         is_ready = page.ready_for_interrupt_injection and page.if_flag
-        if intr.level and is_ready and page.run.exit_reason not in _UNFINISHED:
+        if intr.level and is_ready and page.run.exit_reason not in ACCESSES:
             self._vcpu.interrupt(self._isa.acknowledge())
             page.ready_for_interrupt_injection = False  # till KVM says so again
         page.request_interrupt_window = intr.level

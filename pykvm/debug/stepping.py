@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pykvm._shim import lib
 from pykvm.errors import DebugError
-from pykvm.kvm.runloop import INTERRUPTED
+from pykvm.kvm.runloop import ACCESSES, INTERRUPTED
 from pykvm.kvm.state import EventFlag, MpState
 from pykvm.x86 import Cr0, Rflags, code_bits, linear_ip
 
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from pykvm.machine import Machine
 
 DEBUG: int = lib.KVM_EXIT_DEBUG
-_ACCESSES: tuple[int, ...] = (
-    lib.KVM_EXIT_IO,
-    lib.KVM_EXIT_MMIO,
-    lib.KVM_EXIT_X86_RDMSR,
-    lib.KVM_EXIT_X86_WRMSR,
-)
-"""Exits in the middle of an instruction."""
 
 
 def refuse_second(machine: Machine) -> None:
@@ -108,7 +101,7 @@ class Stepping:
                 return DEBUG
             if self._is_on:  # INIT takes the step away
                 self._arm()
-        self.in_access = self._is_on and reason in _ACCESSES
+        self.in_access = self._is_on and reason in ACCESSES
         return reason
 
     def do_halt(self) -> int | None:

@@ -26,6 +26,14 @@ INTERRUPTED: int = lib.SHIM_INTERRUPTED
 BUDGET_SPENT: int = lib.SHIM_BUDGET
 EVENTS_FULL: int = lib.SHIM_EVENTS
 
+ACCESSES: tuple[int, ...] = (
+    lib.KVM_EXIT_IO,
+    lib.KVM_EXIT_MMIO,
+    lib.KVM_EXIT_X86_RDMSR,
+    lib.KVM_EXIT_X86_WRMSR,
+)
+"""Exits in the middle of an instruction."""
+
 NO_BUDGET = (1 << 64) - 1
 KICK_SIGNAL: int = lib.shim_kick_signal()
 EVENT_LOG_SIZE = 1 << 16
